@@ -1,0 +1,1 @@
+"""What two services or more share. No business rule lives here."""

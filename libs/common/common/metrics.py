@@ -1,0 +1,27 @@
+"""Every metric of the product, with its meaning. Labels have few, known values: never an id."""
+
+from prometheus_client import Counter, Gauge, Histogram
+
+_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
+
+CONSUMED = Counter("chat_messages_consumed", "Deliveries by queue and outcome", ["queue", "outcome"])
+OUTBOX_OLDEST_S = Gauge("chat_outbox_oldest_seconds", "Age of the oldest event not yet published")
+
+HTTP_SECONDS = Histogram(
+    "chat_http_seconds",
+    "Time to the first byte of the answer",
+    ["route", "method", "status"],
+    buckets=_SECONDS,
+)
+STREAMS_OPEN = Gauge("chat_streams_open", "Event streams open in this process")
+
+RUNS_ACTIVE = Gauge("chat_runs_active", "Runs that this worker drives now")
+RUNS_FINISHED = Counter(
+    "chat_runs_finished", "Runs that ended, by status and source of their usage", ["status", "usage"]
+)
+FIRST_CHUNK_SECONDS = Histogram(
+    "chat_first_chunk_seconds",
+    "From taking a run to its first chunk, the provider included",
+    buckets=_SECONDS,
+)
+TOKENS_USED = Counter("chat_tokens_used", "Tokens that providers reported", ["direction"])

@@ -1,0 +1,1 @@
+"""MongoDB: the client with its guarantees, declared indexes, the outbox."""
