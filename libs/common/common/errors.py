@@ -69,6 +69,12 @@ class NotFound(Refused):
     title = "There is no such thing"
 
 
+class MethodNotAllowed(Refused):
+    code = "method_not_allowed"
+    status = 405
+    title = "This address does not work that way"
+
+
 class ThreadBusy(Refused):
     code = "thread_busy"
     status = 409

@@ -25,3 +25,11 @@ FIRST_CHUNK_SECONDS = Histogram(
     buckets=_SECONDS,
 )
 TOKENS_USED = Counter("chat_tokens_used", "Tokens that providers reported", ["direction"])
+
+LEDGER_HOLDS = Counter("chat_ledger_holds", "Requests for a hold, by result", ["result"])
+LEDGER_SETTLED = Counter(
+    "chat_ledger_settled", "Finished runs that came to the ledger, by result", ["result"]
+)
+LEDGER_SWEPT = Counter("chat_ledger_swept", "Expired holds, by what became of them", ["action"])
+LEDGER_VIOLATIONS = Gauge("chat_ledger_violations", "What the last audit found, by code", ["code"])
+LEDGER_AUDITED_AT = Gauge("chat_ledger_audited_timestamp_seconds", "When the last audit ended")

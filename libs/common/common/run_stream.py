@@ -28,6 +28,9 @@ class RunEvent:
 
     `sequence` counts from 1 within the run, over all attempts. `kind` is the event's name in the
     HTTP contract: run, delta, annotation, file, usage, done, error. `data` is its JSON, one line.
+
+    A `delta` is `{text, at}`: `at` is where the text begins in the answer, in Unicode code points.
+    Whoever keeps the answer up to `at` and puts the text behind it is right after any repeat.
     """
 
     fence: int

@@ -5,7 +5,7 @@ import signal
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
-from typing import TypeVar
+from typing import NoReturn, TypeVar
 
 import uvicorn
 import uvloop
@@ -84,3 +84,9 @@ def read_settings(settings: Callable[[], S]) -> S:
             place = ".".join(map(str, item["loc"])).upper() or "settings"
             print(f"{place}: {item['msg']}", file=sys.stderr)  # noqa: T201
         raise SystemExit(EXIT_BAD_SETTINGS) from None
+
+
+def refuse(reason: str) -> NoReturn:
+    """End because of what the operator configured, saying what to do."""
+    print(reason, file=sys.stderr)  # noqa: T201
+    raise SystemExit(EXIT_BAD_SETTINGS)

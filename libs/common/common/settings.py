@@ -23,6 +23,7 @@ class CommonSettings(BaseSettings):
     address: str = Field(default="127.0.0.1", description="where the service listens")
     health_port: int = Field(default=0, description="port of /health and /metrics; 0 is off")
     log_level: str = Field(default="INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$")
+    crash_at: str = Field(default="", description="for tests: see common.crash_points")
     drain_s: float = Field(
         default=20.0, description="how long what is in flight may take to end after SIGTERM"
     )

@@ -124,7 +124,7 @@ class Consumer(ABC):
         elif attempt > len(RETRY_DELAYS_S):
             await self._set_aside(incoming, f"gave up after {attempt} attempts: {reason}")
         else:
-            log.warning("message_retried", queue=self.queue.name, attempt=attempt, reason=reason)
+            log.info("message_retried", queue=self.queue.name, attempt=attempt, reason=reason)
             await self._copy(
                 incoming, self.queue.retry(RETRY_DELAYS_S[attempt - 1]), {ATTEMPT_HEADER: attempt + 1}
             )

@@ -1,5 +1,7 @@
 """All messages on the queue, for the snapshots in `contracts/events` and for whoever looks for one."""
 
+import json
+
 from common.events.envelope import Message
 from common.events.ledger import AdjustAccountV1, BalanceChangedV1, OpenAccountV1, PlaceHoldV1, ReleaseHoldV1
 from common.events.runs import RunCancelRequestedV1, RunFinishedV1, RunRequestedV1
@@ -14,3 +16,11 @@ MESSAGES: tuple[type[Message], ...] = (
     AdjustAccountV1,
     BalanceChangedV1,
 )
+
+
+def snapshots() -> dict[str, str]:
+    """Return the JSON schema of every message by its file name in `contracts/events`."""
+    return {
+        f"{message.routing_key()}.json": json.dumps(message.model_json_schema(), indent=2, sort_keys=True) + "\n"
+        for message in MESSAGES
+    }

@@ -1,0 +1,37 @@
+"""Tasks that run for as long as a service does."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Coroutine, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+from common.health import Check
+from common.log import get_logger
+
+log = get_logger()
+
+
+@asynccontextmanager
+async def background_tasks(*loops: Coroutine[Any, Any, None]) -> AsyncGenerator[Check]:
+    """Run endless loops beside the body; yields a check that names the ones that have ended.
+
+    A loop never ends by itself: one that did has a bug, is logged, and makes the service unready.
+    """
+    tasks = [asyncio.create_task(loop, name=loop.__qualname__) for loop in loops]
+    for task in tasks:
+        task.add_done_callback(_report)
+
+    async def check() -> Sequence[str]:
+        return [f"{task.get_name()} has ended" for task in tasks if task.done()]
+
+    try:
+        yield check
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _report(task: asyncio.Task[None]) -> None:
+    if not task.cancelled() and (error := task.exception()):
+        log.error("background_task_failed", task=task.get_name(), exc_info=error)

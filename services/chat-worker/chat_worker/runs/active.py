@@ -1,0 +1,95 @@
+"""The runs that this process drives now: their leases, and how each can be stopped."""
+
+import asyncio
+from collections.abc import Coroutine
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypeVar
+
+from pymongo.errors import PyMongoError
+
+from chat_worker.runs.records import Claim
+from chat_worker.runs.repository import Progress, RunRepository
+from chat_worker.stream.output import RunOutput
+from common.log import get_logger
+from common.metrics import RUNS_ACTIVE
+
+log = get_logger()
+
+T = TypeVar("T")
+
+StopReason = Literal["cancelled", "lost", "timeout"]
+
+
+@dataclass(slots=True, kw_only=True)
+class ActiveRun:
+    """One run in this process. `stopped` says why its attempt was ended from outside, if it was."""
+
+    claim: Claim
+    output: RunOutput
+    stopped: StopReason | None = None
+    attempt: asyncio.Task[Any] | None = field(default=None)
+
+    def stop(self, reason: StopReason) -> None:
+        """End the attempt. The first reason counts."""
+        if self.stopped is None:
+            self.stopped = reason
+            if self.attempt is not None:
+                self.attempt.cancel()
+
+    async def drive(self, attempt: Coroutine[Any, Any, T], *, timeout_s: float) -> T | None:
+        """Run the attempt in a task of its own; None when it was stopped from outside."""
+        self.attempt = asyncio.create_task(attempt)
+        try:
+            if self.stopped is not None:
+                self.attempt.cancel()
+            await asyncio.wait({self.attempt}, timeout=timeout_s)
+            if not self.attempt.done():
+                self.stop("timeout")
+                await asyncio.wait({self.attempt})
+            return None if self.attempt.cancelled() else self.attempt.result()
+        finally:
+            self.attempt.cancel()
+
+    def progress(self) -> Progress:
+        return Progress(fence=self.claim.fence, text=self.output.text, last_sequence=self.output.sequence)
+
+
+class ActiveRuns:
+    """Registry of the process's runs; renews all their leases with one write."""
+
+    def __init__(self, runs: RunRepository, *, lease_s: float) -> None:
+        self._runs = runs
+        self._renew_every_s = lease_s / 3
+        self._active: dict[str, ActiveRun] = {}
+
+    def add(self, claim: Claim, output: RunOutput) -> ActiveRun:
+        active = ActiveRun(claim=claim, output=output)
+        self._active[claim.run_id] = active
+        RUNS_ACTIVE.set(len(self._active))
+        return active
+
+    def remove(self, active: ActiveRun) -> None:
+        if self._active.get(active.claim.run_id) is active:
+            del self._active[active.claim.run_id]
+        RUNS_ACTIVE.set(len(self._active))
+
+    def cancel(self, run_id: str) -> None:
+        """Stop a run because its user asked for it; unknown runs are another worker's."""
+        if active := self._active.get(run_id):
+            active.stop("cancelled")
+
+    async def keep_leases(self) -> None:
+        """Renew until cancelled. A run that is lost to another worker is stopped."""
+        while True:
+            await asyncio.sleep(self._renew_every_s)
+            try:
+                lost = await self._runs.renew(
+                    {run_id: run.progress() for run_id, run in self._active.items()}
+                )
+            except PyMongoError as error:
+                log.warning("leases_not_renewed", runs=len(self._active), error=type(error).__name__)
+                continue
+            for run_id in lost:
+                if active := self._active.get(run_id):
+                    log.warning("run_lost", run_id=run_id, fence=active.claim.fence)
+                    active.stop("lost")

@@ -1,0 +1,49 @@
+"""What is sent to the model: the history that fits, then the new message. Pure."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+TOKENS_PER_MESSAGE = 4
+"""What a message costs beside its text: role and separators. The estimate of chat formats in general."""
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """What a user wrote and what was answered; the answer is empty where a run failed."""
+
+    question: str
+    answer: str
+
+
+@dataclass(frozen=True, slots=True)
+class Conversation:
+    """The input of a request, oldest first, and how many tokens it is estimated to have."""
+
+    input: list[dict[str, str]]
+    input_tokens: int
+
+
+def build_conversation(
+    history: Iterable[Turn],
+    question: str,
+    *,
+    instructions: str,
+    input_tokens_max: int,
+    count: Callable[[str], int],
+) -> Conversation:
+    """Put whole turns of `history` (newest first) before the question, as many as fit.
+
+    The question itself always goes, even where it alone is above the limit: the provider then says so.
+    """
+    tokens = count(instructions) + count(question) + 2 * TOKENS_PER_MESSAGE
+    kept: list[dict[str, str]] = []
+    for turn in history:
+        messages = [{"role": "user", "content": turn.question}]
+        if turn.answer:
+            messages.append({"role": "assistant", "content": turn.answer})
+        cost = sum(count(message["content"]) + TOKENS_PER_MESSAGE for message in messages)
+        if tokens + cost > input_tokens_max:
+            break
+        tokens += cost
+        kept[:0] = messages
+    return Conversation(input=[*kept, {"role": "user", "content": question}], input_tokens=tokens)

@@ -1,0 +1,284 @@
+"""Execute a run: claim, drive, store the end, announce it. What a delivery of `run.requested` does."""
+
+import asyncio
+import hashlib
+import hmac
+from dataclasses import dataclass
+
+from pymongo.errors import PyMongoError
+from redis.asyncio import Redis
+from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_delay, wait_random_exponential
+
+from chat_worker.engine.interface import Engine, ProviderError, RunSpec
+from chat_worker.files.keeper import FileKeeper
+from chat_worker.runs.active import ActiveRun, ActiveRuns
+from chat_worker.runs.attempt import Attempt, Ending
+from chat_worker.runs.conversation import Conversation, build_conversation
+from chat_worker.runs.history import HistoryRepository, Question
+from chat_worker.runs.records import Claim, RunEnd, finished_event
+from chat_worker.runs.repository import Ended, HeldElsewhere, RunRepository
+from chat_worker.runs.usage import charged_usage, context_after
+from chat_worker.stream.output import RunOutput
+from chat_worker.stream.reader import Shown, take_over_stream
+from chat_worker.stream.writer import StreamWriter
+from common.amqp.delivery import Delivery, Done, Outcome, RetryLater
+from common.amqp.publisher import Publisher
+from common.assistants import Assistant
+from common.clock import Clock
+from common.crash_points import CrashPoints
+from common.errors import Unavailable
+from common.events.runs import RunRequestedV1
+from common.ids import answer_id
+from common.log import get_logger
+from common.metrics import RUNS_FINISHED, TOKENS_USED
+from common.tokens import count_tokens
+
+log = get_logger()
+
+_STORE_FOR_S = 300
+
+_TOO_LATE = ProviderError(
+    "too_late", "The message waited too long to be answered. Nothing was charged.", retryable=True
+)
+_WITHDRAWN = ProviderError("withdrawn", "The message was withdrawn. Nothing was charged.", retryable=True)
+_TIMEOUT = ProviderError("run_timeout", "The answer took too long and was ended.", retryable=True)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExecuteRun:
+    """Called with every delivery; safe to call again with the same one at any time."""
+
+    assistant: Assistant
+    engine: Engine
+    runs: RunRepository
+    active: ActiveRuns
+    history: HistoryRepository
+    files: FileKeeper
+    writer: StreamWriter
+    redis: Redis
+    publisher: Publisher
+    clock: Clock
+    secret: str
+    lease_s: float
+    run_max_s: float
+    crash: CrashPoints
+
+    async def __call__(self, delivery: Delivery) -> Outcome:
+        """Answer a delivery once its run is terminal and announced, whoever ended it."""
+        request = delivery.message
+        assert isinstance(request, RunRequestedV1)
+        # While another worker's lease lives, wait for its end or for ours to begin.
+        patience_s = 2 * self.lease_s
+        waited_s = 0.0
+        while True:
+            try:
+                claim = await self.runs.claim(
+                    request, assistant=self.assistant.reference, model=self.assistant.model
+                )
+            except PyMongoError as error:
+                raise Unavailable("runs cannot be claimed") from error
+            match claim:
+                case Claim():
+                    return await self.drive(claim)
+                case Ended(run=run):
+                    await self.publisher.publish(finished_event(run))
+                    return Done()
+                case HeldElsewhere():
+                    if waited_s >= patience_s:
+                        return RetryLater("held by another worker")
+                    await asyncio.sleep(1)
+                    waited_s += 1
+
+    async def drive(self, claim: Claim) -> Outcome:
+        """Drive a claimed run to its end."""
+        output = await self._open_output(claim)
+        active = self.active.add(claim, output)
+        try:
+            return await self._drive(active)
+        except PyMongoError as error:
+            await self._release(active)
+            raise Unavailable("the run cannot be stored") from error
+        except (asyncio.CancelledError, Unavailable):
+            # A drain that has run out of patience, or a part that is away: the next worker goes on from here.
+            await self._release(active)
+            raise
+        finally:
+            self.active.remove(active)
+
+    async def _drive(self, active: ActiveRun) -> Outcome:
+        claim = active.claim
+        question = await self.history.question(claim.request)
+        conversation = self._conversation(question)
+        attempt = self._attempt(active, conversation)
+        if question and question.cancel_requested:
+            active.stop("cancelled")
+        ending = self._refused(claim, question) or await active.drive(
+            attempt.drive(), timeout_s=self.run_max_s
+        )
+        if ending is None:
+            if active.stopped == "lost":
+                return Done()
+            ending = await self._stopped(active, attempt)
+        self.crash.reach("worker.before_end")
+        end = await self._end_of(attempt, ending, conversation)
+        stored = await self._store(claim, end)
+        if stored is None:
+            log.warning("run_lost", run_id=claim.run_id, fence=claim.fence)
+            return Done()
+        self._close_output(active.output, end)
+        RUNS_FINISHED.labels(status=end.status, usage=end.usage_source).inc()
+        TOKENS_USED.labels(direction="input").inc(end.usage.input_tokens)
+        TOKENS_USED.labels(direction="output").inc(end.usage.output_tokens)
+        self.crash.reach("worker.before_publish")
+        await self.publisher.publish(finished_event(stored))
+        self.crash.reach("worker.before_ack")
+        return Done()
+
+    async def _open_output(self, claim: Claim) -> RunOutput:
+        opening: dict[str, object] = {
+            "run_id": claim.run_id,
+            "thread_id": claim.request.thread_id,
+            "message_id": claim.request.message_id,
+            "answer_id": answer_id(claim.run_id),
+        }
+        if not claim.is_takeover:
+            output = RunOutput(claim.run_id, fence=claim.fence, text="", sequence=0)
+            self.writer.event(output, "run", opening)
+            return output
+        stored = Shown(claim.text, claim.last_sequence)
+        shown = await take_over_stream(
+            self.redis, claim.run_id, fence=claim.fence, stored=stored, opening=opening
+        )
+        return RunOutput(claim.run_id, fence=claim.fence, text=shown.text, sequence=shown.sequence)
+
+    def _conversation(self, question: Question | None) -> Conversation:
+        return build_conversation(
+            question.history if question else (),
+            question.text if question else "",
+            instructions=self.assistant.instructions,
+            input_tokens_max=self.assistant.max_input_tokens,
+            count=count_tokens,
+        )
+
+    def _attempt(self, active: ActiveRun, conversation: Conversation) -> Attempt:
+        request = active.claim.request
+        spec = RunSpec(
+            run_id=request.run_id,
+            attempt=active.claim.fence,
+            thread_id=request.thread_id,
+            user_ref=hmac.new(self.secret.encode(), request.user_id.encode(), hashlib.sha256).hexdigest(),
+            model=self.assistant.model,
+            instructions=self.assistant.instructions,
+            input=conversation.input,
+            max_output_tokens=request.max_output_tokens,
+            background=self.assistant.background,
+            tools=self.assistant.tools,
+            params=self.assistant.params,
+        )
+        return Attempt(
+            claim=active.claim,
+            spec=spec,
+            engine=self.engine,
+            runs=self.runs,
+            writer=self.writer,
+            output=active.output,
+            clock=self.clock,
+            started_s=self.clock.monotonic_s(),
+        )
+
+    def _refused(self, claim: Claim, question: Question | None) -> Ending | None:
+        """End a run that must not reach the model any more. A takeover has reached it, or may have."""
+        if claim.is_takeover:
+            return None
+        if question is None:
+            return Ending(status="failed", error=_WITHDRAWN)
+        if question.cancel_requested:
+            return Ending(status="cancelled")
+        if self.clock.now() > claim.request.claim_until:
+            return Ending(status="failed", error=_TOO_LATE)
+        return None
+
+    async def _stopped(self, active: ActiveRun, attempt: Attempt) -> Ending:
+        usage = await attempt.stop()
+        if active.stopped == "timeout":
+            return Ending(status="incomplete", retrieved=usage, error=_TIMEOUT)
+        return Ending(status="cancelled", retrieved=usage)
+
+    async def _end_of(self, attempt: Attempt, ending: Ending, conversation: Conversation) -> RunEnd:
+        output = attempt.output
+        retrieved = ending.retrieved
+        if (
+            ending.reported is None
+            and retrieved is None
+            and attempt.model_called
+            and ending.status != "cancelled"
+        ):
+            snapshot = await attempt.snapshot(tries=3)
+            retrieved = snapshot.finished.usage if snapshot and snapshot.finished else None
+        usage, source = charged_usage(
+            reported=ending.reported,
+            retrieved=retrieved,
+            model_called=attempt.model_called,
+            failed=ending.status == "failed",
+            text=output.text,
+            input_tokens=conversation.input_tokens,
+            hold_tokens=attempt.claim.request.hold_tokens,
+            count=count_tokens,
+        )
+        files = await self.files.keep(attempt.claim.request, attempt.files)
+        output.gather()
+        closing = 2 + len(files) + (1 if ending.error else 0)
+        return RunEnd(
+            status=ending.status,
+            text=output.text,
+            usage=usage,
+            usage_source=source,
+            context_tokens=context_after(
+                usage,
+                source,
+                input_tokens=conversation.input_tokens,
+                text_tokens=0 if source in ("provider", "retrieved") else count_tokens(output.text),
+            ),
+            last_sequence=output.sequence + closing,
+            error=_error_fields(ending.error),
+            annotations=attempt.annotations,
+            files=files,
+        )
+
+    def _close_output(self, output: RunOutput, end: RunEnd) -> None:
+        for file in end.files:
+            self.writer.event(output, "file", {"id": file["id"], "name": file["name"]})
+        if end.error:
+            self.writer.event(output, "error", end.error)
+        usage = {
+            **end.usage.model_dump(),
+            "total_tokens": end.usage.total_tokens,
+            "estimated": end.usage_source == "estimate",
+        }
+        self.writer.event(output, "usage", usage)
+        self.writer.event(output, "done", {"status": end.status})
+
+    async def _store(self, claim: Claim, end: RunEnd) -> dict[str, object] | None:
+        # The answer is paid for: keep trying while the database is away. Should this worker die first,
+        # another finishes the run from what the stream holds.
+        retrying = AsyncRetrying(
+            retry=retry_if_exception_type(PyMongoError),
+            wait=wait_random_exponential(multiplier=0.2, max=5),
+            stop=stop_after_delay(_STORE_FOR_S),
+            reraise=True,
+        )
+        return await retrying(self.runs.end, claim, end)
+
+    async def _release(self, active: ActiveRun) -> None:
+        try:
+            async with asyncio.timeout(3):
+                await self.runs.release(active.claim, active.progress())
+        except (PyMongoError, TimeoutError):
+            # The lease runs out by itself.
+            log.warning("lease_not_released", run_id=active.claim.run_id)
+
+
+def _error_fields(error: ProviderError | None) -> dict[str, object] | None:
+    if error is None:
+        return None
+    return {"code": error.code, "message": error.message, "retryable": error.retryable}

@@ -1,0 +1,1 @@
+"""Writing a run's events to Redis, for all runs of the process together."""
