@@ -156,8 +156,16 @@ async def test_publishing_goes_on_after_a_lost_connection(amqp_url: str, close_c
 
 async def test_an_unroutable_event_is_no_success(amqp_url: str):
     async with Broker(amqp_url, service="test") as broker:
+        async with await aio_pika.connect(amqp_url) as connection:
+            queue = await (await connection.channel()).get_queue(topology.RUN_FINISHED.name)
+            await queue.unbind(topology.EVENTS_EXCHANGE, RunFinishedV1.routing_key())
         with pytest.raises(PublishFailed):
-            await broker.publisher.publish(RunCancelRequestedV1(event_id="e", occurred_at=NOW, run_id="r"))
+            await broker.publisher.publish(finished("r_1"))
+
+
+async def test_news_that_nobody_waits_for_is_no_failure(amqp_url: str):
+    async with Broker(amqp_url, service="test") as broker:
+        await broker.publisher.publish(RunCancelRequestedV1(event_id="e", occurred_at=NOW, run_id="r"))
 
 
 async def test_a_broker_that_is_gone_leaves_the_outcome_unknown(amqp_url: str):

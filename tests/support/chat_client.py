@@ -126,12 +126,22 @@ class ChatClient:
                 await response.aread()
                 response.raise_for_status()
             event: dict[str, str] = {}
-            async for line in response.aiter_lines():
+            async for line in _lines(response):
                 if line.startswith(":"):
                     continue
                 if line:
                     name, _, value = line.partition(": ")
                     event[name] = value
-                elif event:
+                    continue
+                if "event" in event:
                     yield StreamEvent(event["id"], event["event"], json.loads(event["data"]))
-                    event = {}
+                event = {}
+
+
+async def _lines(response: httpx.Response) -> AsyncGenerator[str]:
+    """Split as the event stream's format says; httpx would split at U+2028 too."""
+    rest = ""
+    async for text in response.aiter_text():
+        *lines, rest = (rest + text).split("\n")
+        for line in lines:
+            yield line

@@ -139,6 +139,11 @@ async def gateway_client(services: Services, app: FastAPI | None = None) -> Asyn
     transport = httpx.ASGITransport(app or create_app(services))
     async with httpx.AsyncClient(transport=transport, base_url=services.settings.public_origin) as client:
         yield client
+    await close_services(services)
+
+
+async def close_services(services: Services) -> None:
+    """Close the connections. A second time does nothing."""
     await services.redis.aclose()
     services.db.client.close()
 

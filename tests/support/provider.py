@@ -1,5 +1,6 @@
 """The simulated provider as a process of its own, with a handle to script it and to read its journal."""
 
+import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -8,6 +9,8 @@ from typing import Any
 import httpx
 
 from support.processes import Program, free_port, python, running
+
+UNTIL_S = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +39,15 @@ class Provider:
         """Return the journal's only response of a run."""
         [response] = (await self.journal(run_id))["responses"]
         return response
+
+    async def until(self, run_id: str, status: str) -> dict[str, Any]:
+        """Wait for a response of a run to be in a state: what the client did reaches the provider later."""
+        async with asyncio.timeout(UNTIL_S):
+            while True:
+                for response in (await self.journal(run_id))["responses"]:
+                    if response["status"] == status:
+                        return response
+                await asyncio.sleep(0.02)
 
     async def reset(self) -> None:
         await self._http.post("/_sim/reset")

@@ -34,7 +34,9 @@ def message_row(run_id: str, **fields: Any) -> dict[str, Any]:
 class RunWriter:
     """One attempt at a run. `text` is the answer so far."""
 
-    def __init__(self, redis: Redis, run_id: str, *, fence: int = 1, sequence: int = 0, text: str = "") -> None:
+    def __init__(
+        self, redis: Redis, run_id: str, *, fence: int = 1, sequence: int = 0, text: str = ""
+    ) -> None:
         self._redis = redis
         self.run_id = run_id
         self.fence = fence
@@ -75,6 +77,7 @@ class RunWriter:
 
     async def store(self, db: Database, *, state: str = "active", last_sequence: int | None = None) -> None:
         """Store the run as it stands; `last_sequence` of a terminal one is the one of its `done`."""
+        usage = {"input_tokens": 3, "output_tokens": 4, "total_tokens": 7}
         run = {
             "thread_id": THREAD,
             "user_id": USER,
@@ -83,7 +86,7 @@ class RunWriter:
             "fence": self.fence,
             "text": self.text,
             "last_sequence": self.sequence if last_sequence is None else last_sequence,
-            "usage": None if state == "active" else {"input_tokens": 3, "output_tokens": 4, "total_tokens": 7},
+            "usage": None if state == "active" else usage,
             "usage_source": None if state == "active" else "provider",
             "context_tokens": 7,
             "error": None,

@@ -16,6 +16,7 @@ from support.processes import Program, free_port, python
 
 ASSISTANTS = Path(__file__).parent / "assistants"
 DRAINED_WITHIN_S = 60.0
+READY_WITHIN_S = 90.0
 
 _LOOK_EVERY_S = 0.1
 
@@ -35,7 +36,7 @@ class Part:
 
     async def until_ready(self) -> None:
         async with httpx.AsyncClient(timeout=5) as http:
-            deadline_s = asyncio.get_running_loop().time() + 40
+            deadline_s = asyncio.get_running_loop().time() + READY_WITHIN_S
             while True:
                 try:
                     if (await http.get(f"{self.url}/health/ready")).status_code == 200:

@@ -13,6 +13,8 @@ from common.events.envelope import Company
 ALGORITHM = "HS256"
 LEEWAY_S = 30
 _TOKEN_BYTES_MAX = 8_192
+_YEAR_9999_S = 253_402_300_799
+"""The last time that can be shown; milliseconds by mistake are beyond it."""
 _USER_ID = re.compile(r"^[^\x00-\x1f\x7f]{1,200}$")
 
 Role = Literal["user", "operator"]
@@ -24,7 +26,7 @@ class Session(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore", strict=True, populate_by_name=True)
 
     user_id: str = Field(alias="sub", pattern=_USER_ID)
-    expires_at: int = Field(alias="exp")
+    expires_at: int = Field(alias="exp", le=_YEAR_9999_S)
     name: str | None = Field(default=None, max_length=200)
     email: str | None = Field(default=None, max_length=320)
     company: Company | None = None

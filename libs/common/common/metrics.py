@@ -33,3 +33,23 @@ LEDGER_SETTLED = Counter(
 LEDGER_SWEPT = Counter("chat_ledger_swept", "Expired holds, by what became of them", ["action"])
 LEDGER_VIOLATIONS = Gauge("chat_ledger_violations", "What the last audit found, by code", ["code"])
 LEDGER_AUDITED_AT = Gauge("chat_ledger_audited_timestamp_seconds", "When the last audit ended")
+
+CRM_NOTIFICATIONS = Counter(
+    "chat_crm_notifications",
+    "Notifications of /int, by channel and what became of them",
+    ["channel", "result"],
+)
+CRM_NOTIFICATION_LAG_S = Histogram(
+    "chat_crm_notification_lag_seconds",
+    "From a change in the CRM to what was decided about it",
+    buckets=(0.1, 0.25, 0.5, 1, 2, 5, 10, 30, 60, 300, 1800, 86_400),
+)
+CRM_CALLS = Counter("chat_crm_calls", "Calls of the CRM's API, by answer", ["answer"])
+CRM_TOKENS_SPENT = Counter(
+    "chat_crm_tokens_spent", "Spent of the CRM's daily budget, by purpose", ["purpose"]
+)
+CRM_PAUSED = Gauge("chat_crm_paused", "1 while the CRM's API must not be asked")
+CRM_REPAIRS = Counter("chat_crm_repairs", "Quotas that reconciliation put right: each is a missed event")
+CRM_WAITING = Gauge("chat_crm_waiting", "Notifications that wait for an operator")
+CRM_WRITES = Counter("chat_crm_writes", "Writes of usage to the CRM, by urgency", ["urgency"])
+CRM_OUTBOX_OLDEST_S = Gauge("chat_crm_outbox_oldest_seconds", "Age of the oldest write that is due")

@@ -20,4 +20,5 @@ def connect(url: str, *, pool_max: int = 16, timeout_s: float = 2.0) -> "Redis":
         health_check_interval=30,
         retry=Retry(NoBackoff(), 0),
     )
-    return Redis(connection_pool=pool)
+    # The client owns the pool, so that closing it closes the connections.
+    return Redis.from_pool(pool)

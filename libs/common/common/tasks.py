@@ -10,6 +10,8 @@ from common.log import get_logger
 
 log = get_logger()
 
+_CANCEL_AGAIN_S = 0.5
+
 
 @asynccontextmanager
 async def background_tasks(*loops: Coroutine[Any, Any, None]) -> AsyncGenerator[Check]:
@@ -27,9 +29,12 @@ async def background_tasks(*loops: Coroutine[Any, Any, None]) -> AsyncGenerator[
     try:
         yield check
     finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        # More than once: before Python 3.12 `asyncio.wait_for`, which libraries use, may lose a cancellation.
+        running = set(tasks)
+        while running:
+            for task in running:
+                task.cancel()
+            _, running = await asyncio.wait(running, timeout=_CANCEL_AGAIN_S)
 
 
 def _report(task: asyncio.Task[None]) -> None:

@@ -27,6 +27,7 @@ from common.ids import new_id
 from common.mongo import client as mongo
 from common.mongo.indexes import ensure_indexes
 from common.tasks import background_tasks
+from common.tokens import count_tokens
 
 SERVICE = "chat-worker"
 
@@ -36,6 +37,8 @@ async def start(settings: Settings) -> AsyncGenerator[Sequence[Check]]:
     """Start consuming; yields the readiness checks, drains on exit."""
     clock = SystemClock()
     assistant = load_assistant(settings.assistants_dir, settings.oai_assistant)
+    # Loads the tokenizer, which the first run would otherwise wait for.
+    count_tokens(assistant.instructions)
     db = mongo.connect(settings.db_url, service=SERVICE)
     await ensure_indexes(db, (*repository.INDEXES, *keeper.INDEXES))
     redis = redis_client.connect(settings.redis_url)
@@ -84,3 +87,4 @@ async def start(settings: Settings) -> AsyncGenerator[Sequence[Check]]:
             await writer.settled(timeout_s=2)
     await engine.close()
     await redis.aclose()
+    db.client.close()

@@ -1,4 +1,4 @@
-"""The one publisher: persistent, mandatory, confirmed, with a deadline of its own."""
+"""The one publisher: persistent, confirmed, returned when nobody listens, with a deadline of its own."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
@@ -43,6 +43,7 @@ class Route:
     reply_to: str | None = None
     correlation_id: str | None = None
     expires_s: int | None = None
+    mandatory: bool = True
 
 
 class Publisher:
@@ -66,6 +67,7 @@ class Publisher:
             message_id=message.event_id,
             type=message.routing_key(),
             headers={},
+            mandatory=message.needs_listener,
         )
         await self.publish_raw(encode(message), route, deadline_s=deadline_s)
 
@@ -116,7 +118,7 @@ class Publisher:
             else channel.default_exchange
         )
         try:
-            answer = await exchange.publish(message, route.routing_key, mandatory=True)
+            answer = await exchange.publish(message, route.routing_key, mandatory=route.mandatory)
         except (PublishError, DeliveryError) as error:
             raise PublishFailed(f"{route.type}: {type(error).__name__}") from error
         if not isinstance(answer, pamqp.commands.Basic.Ack):

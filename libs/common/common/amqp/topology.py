@@ -12,7 +12,15 @@ from aio_pika import ExchangeType
 from aio_pika.abc import AbstractChannel, AbstractQueue
 
 from common.events.envelope import Command, Message
-from common.events.ledger import AdjustAccountV1, BalanceChangedV1, OpenAccountV1, PlaceHoldV1, ReleaseHoldV1
+from common.events.integration import NotificationReceivedV1
+from common.events.ledger import (
+    AdjustAccountV1,
+    BalanceChangedV1,
+    OpenAccountV1,
+    PlaceHoldV1,
+    ReleaseHoldV1,
+    SetQuotaV1,
+)
 from common.events.runs import RunCancelRequestedV1, RunFinishedV1, RunRequestedV1
 
 EVENTS_EXCHANGE = "chat.events"
@@ -58,14 +66,17 @@ RUNS = Queue(name="worker.run.v1", messages=(RunRequestedV1,), delivery_limit=5)
 RUN_FINISHED = Queue(name="ledger.usage.v1", messages=(RunFinishedV1,), single_active=True)
 LEDGER_RPC = Queue(
     name="ledger.rpc.v1",
-    messages=(OpenAccountV1, PlaceHoldV1, ReleaseHoldV1, AdjustAccountV1),
+    messages=(OpenAccountV1, PlaceHoldV1, ReleaseHoldV1, AdjustAccountV1, SetQuotaV1),
     delivery_limit=3,
     reply_ttl_s=5,
 )
-DURABLE = (RUNS, RUN_FINISHED, LEDGER_RPC)
+NOTIFICATIONS = Queue(name="pipedrive.inbox.v1", messages=(NotificationReceivedV1,))
+DURABLE = (RUNS, RUN_FINISHED, LEDGER_RPC, NOTIFICATIONS)
 
 RUN_CANCELS = ExclusiveQueue(purpose="worker.cancel", messages=(RunCancelRequestedV1,))
 BALANCES = ExclusiveQueue(purpose="gateway.balance", messages=(BalanceChangedV1,))
+# Not durable either: without a CRM nobody would empty it, and a full queue would hold up the ledger.
+CRM_BALANCES = ExclusiveQueue(purpose="pipedrive.balance", messages=(BalanceChangedV1,))
 
 
 def exchange_of(message: type[Message]) -> str:

@@ -18,6 +18,8 @@ class Message(BaseModel):
 
     name: ClassVar[str]
     version: ClassVar[int] = 1
+    needs_listener: ClassVar[bool] = True
+    """Publishing it with nobody bound is a failure. False for news that only a live process can use."""
 
     @classmethod
     def routing_key(cls) -> str:

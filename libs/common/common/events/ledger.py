@@ -74,6 +74,41 @@ class AdjustAccountV1(Command):
     expected_balance: int | None = None
 
 
+class SetQuotaV1(Command):
+    """Set what a user may use, absolutely: the balance moves by the difference to the quota before.
+
+    What was used stays used, and `token_grant` becomes the quota too. An unknown user gets an account
+    that starts with the quota. Of two, the later `effective_at` wins, then the greater `source_event`: an
+    older one changes nothing, however late it comes, and the same value again moves no balance.
+    """
+
+    name: ClassVar[str] = "ledger.quota.set"
+
+    user_id: str
+    quota: int = Field(ge=0, le=2**53)
+    effective_at: datetime
+    source_event: str
+    actor: str
+    reason: str
+    user_name: str | None = None
+    email: str | None = None
+
+
+QuotaStatus = Literal["applied", "unchanged", "stale"]
+
+
+class QuotaReply(BaseModel):
+    """`quota` is what is in force after the command, from `effective_at` and `source_event`."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    status: QuotaStatus
+    quota: int
+    effective_at: datetime
+    source_event: str
+    account: AccountView
+
+
 class HoldReply(BaseModel):
     model_config = ConfigDict(extra="ignore")
 
@@ -91,6 +126,7 @@ class BalanceChangedV1(Event):
     """An account moved. A later `sequence` wins; repeats and reorder do no harm."""
 
     name: ClassVar[str] = "account.balance_changed"
+    needs_listener: ClassVar[bool] = False
 
     account: AccountView
     company: Company | None

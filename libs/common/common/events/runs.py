@@ -38,6 +38,7 @@ class RunCancelRequestedV1(Event):
     """
 
     name: ClassVar[str] = "run.cancel_requested"
+    needs_listener: ClassVar[bool] = False
 
     run_id: str
 

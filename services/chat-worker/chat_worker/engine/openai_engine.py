@@ -1,8 +1,8 @@
 """The engine on the OpenAI Responses API, or a peer that speaks it.
 
-The official SDK does the transport: authentication, base URL, timeouts, errors before the stream. The
-stream itself is decoded here, which costs a fraction of the SDK's typed events. A `create` is sent once
-and never repeated by the SDK, for nothing tells the provider that two requests are the same run.
+The official SDK does the transport, on aiohttp: authentication, base URL, timeouts, errors before the
+stream. The stream itself is decoded here, which costs a fraction of the SDK's typed events. A `create` is
+sent once and never repeated by the SDK, for nothing tells the provider that two requests are the same run.
 """
 
 import asyncio
@@ -12,10 +12,10 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, aclosing, suppress
 from typing import Any, cast
 
+import aiohttp
 import httpx2
 import orjson
-from anyio import EndOfStream
-from openai import AsyncAPIResponse, AsyncOpenAI, DefaultAsyncHttpx2Client, OpenAIError
+from openai import AsyncAPIResponse, AsyncOpenAI, DefaultAioHttpClient, OpenAIError
 
 from chat_worker.engine.interface import (
     EngineEvent,
@@ -48,8 +48,8 @@ _DOWNLOAD_S = 60.0
 _LAST_CHUNK_S = 0.2
 _KEEPALIVE_S = 60.0
 
-# Some failures of TLS come through httpx2 as they are.
-_STREAM_ERRORS = (httpx2.HTTPError, ssl.SSLError, EndOfStream)
+# Some errors of aiohttp and of TLS come through httpx2 as they are.
+_STREAM_ERRORS = (httpx2.HTTPError, aiohttp.ClientError, ssl.SSLError)
 _CALL_ERRORS = (OpenAIError, TimeoutError, *_STREAM_ERRORS)
 
 _Opening = AbstractAsyncContextManager[AsyncAPIResponse[Any]]
@@ -82,7 +82,7 @@ class OpenAIEngine:
             base_url=base_url or DEFAULT_BASE_URL,
             max_retries=0,
             timeout=httpx2.Timeout(connect=_CONNECT_S, read=idle_s, write=_WRITE_S, pool=_CONNECT_S),
-            http_client=DefaultAsyncHttpx2Client(limits=limits),
+            http_client=DefaultAioHttpClient(limits=limits),
         )
         return cls(client)
 

@@ -38,13 +38,12 @@ _BY_CODE = {
     "model_not_found": MODEL_NOT_FOUND,
     "invalid_prompt": DECLINED,
     "content_filter": DECLINED,
-    "content_policy_violation": DECLINED,
 }
 
 
 def error_of_code(code: str | None) -> ProviderError | None:
     """Translate a code of the provider that says enough by itself, else None."""
-    if code is not None and code.endswith("_policy"):
+    if code is not None and "_policy" in code:
         return DECLINED
     return _BY_CODE.get(code or "")
 

@@ -2,9 +2,11 @@
 
 import math
 import re
+from collections.abc import Iterator
 
+import aiohttp
 import httpx2
-from openai import APIConnectionError, APIStatusError
+from openai import APIStatusError
 
 from chat_worker.engine.interface import (
     ModelError,
@@ -15,8 +17,9 @@ from chat_worker.engine.interface import (
 )
 from chat_worker.engine.provider_errors import DOWN, REJECTED, error_of_status
 
-_NEVER_SENT = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout)
-_CANNOT_BE_SENT = (httpx2.UnsupportedProtocol, httpx2.LocalProtocolError)
+# The layers above aiohttp call every lost connection a timeout of connecting, so only its own errors tell.
+_NEVER_SENT = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)
+_CANNOT_BE_WRITTEN = (httpx2.UnsupportedProtocol, ValueError)
 _GATEWAY_TIMEOUTS = frozenset({504, 524})
 _PLAIN_CODE = re.compile(r"[\w.-]{1,64}")
 
@@ -29,12 +32,12 @@ def model_error(error: Exception, *, repeatable: bool, missing: ProviderError | 
     """
     if isinstance(error, APIStatusError):
         return _of_status(error, repeatable=repeatable, missing=missing)
-    cause = error.__cause__ if isinstance(error, APIConnectionError) else error
-    if isinstance(cause, _CANNOT_BE_SENT):
+    causes = list(_causes(error))
+    if any(isinstance(cause, _CANNOT_BE_WRITTEN) for cause in causes):
         return ProviderRefused(REJECTED)
-    if repeatable or isinstance(cause, _NEVER_SENT):
+    if repeatable or any(isinstance(cause, _NEVER_SENT) for cause in causes):
         return ProviderBusy(DOWN)
-    return ProviderAmbiguous(type(cause).__name__)
+    return ProviderAmbiguous(type(causes[-1]).__name__)
 
 
 def provider_code(error: Exception) -> str | None:
@@ -45,6 +48,12 @@ def provider_code(error: Exception) -> str | None:
         if code and _PLAIN_CODE.fullmatch(code):
             return code
     return None
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__
 
 
 def _of_status(error: APIStatusError, *, repeatable: bool, missing: ProviderError | None) -> ModelError:

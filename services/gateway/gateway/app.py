@@ -1,0 +1,74 @@
+"""The HTTP application: its routes, and what surrounds every one of them."""
+
+from fastapi import APIRouter, FastAPI
+from starlette.middleware import Middleware
+
+from common.health import health_router
+from gateway import docs
+from gateway.asking import routes as asking
+from gateway.context import Services
+from gateway.errors import handle_errors
+from gateway.files import routes as files
+from gateway.flags import routes as flags
+from gateway.middleware.access_log import AccessLog
+from gateway.middleware.cors import Cors
+from gateway.middleware.security_headers import SecurityHeaders
+from gateway.middleware.send_timeout import SendTimeout
+from gateway.middleware.size_limits import SizeLimits
+from gateway.openapi import describe
+from gateway.policy import PUBLIC, check_policies
+from gateway.sessions import routes as sessions
+from gateway.settings import Settings, origin_of
+from gateway.streaming import routes as streaming
+from gateway.threads import routes as threads
+
+
+def create_app(services: Services) -> FastAPI:
+    """Build the application. Raises RouteWithoutPolicy when a route is open by oversight."""
+    app = FastAPI(
+        title="Metered chat",
+        version="1",
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=None,
+        redirect_slashes=False,
+        middleware=_middleware(services.settings, services),
+    )
+    app.state.services = services
+    handle_errors(app)
+    for router in _routers():
+        app.include_router(router)
+    app.include_router(health_router(services.checks), dependencies=[PUBLIC])
+    check_policies(app)
+    describe(app)
+    return app
+
+
+def _routers() -> tuple[APIRouter, ...]:
+    return (
+        sessions.router,
+        threads.router,
+        asking.router,
+        streaming.router,
+        flags.router,
+        files.router,
+        docs.router,
+    )
+
+
+def _middleware(settings: Settings, services: Services) -> list[Middleware]:
+    """The first is the outermost. Errors end in AccessLog, so that a 500 has all headers too."""
+    return [
+        Middleware(SecurityHeaders, is_https=settings.is_https),
+        Middleware(
+            Cors, public_origin=origin_of(settings.public_origin), int_origin=origin_of(settings.int_url)
+        ),
+        Middleware(AccessLog, clock=services.clock),
+        Middleware(
+            SizeLimits,
+            url_bytes_max=settings.url_bytes_max,
+            body_bytes_max=settings.body_bytes_max,
+            int_body_bytes_max=settings.int_body_bytes_max,
+        ),
+        Middleware(SendTimeout, timeout_s=settings.send_timeout_s),
+    ]

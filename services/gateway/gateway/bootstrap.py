@@ -1,0 +1,84 @@
+"""Joins the parts of the gateway: the one place that knows all of them."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import asynccontextmanager
+
+from common import redis_client
+from common.amqp.broker import Broker
+from common.assistants import load_assistant
+from common.clock import SystemClock
+from common.health import mongo_check
+from common.mongo import client as mongo
+from common.mongo.indexes import ensure_indexes
+from common.tasks import background_tasks
+from gateway.asking.ask import Ask
+from gateway.context import Services
+from gateway.indexes import INDEXES
+from gateway.limits.limits import Limits
+from gateway.settings import Settings
+from gateway.streaming.hub import RunHub
+from gateway.streaming.stored_runs import StoredRuns
+from gateway.threads.repository import ThreadRepository
+
+SERVICE = "gateway"
+
+
+@asynccontextmanager
+async def open_services(settings: Settings) -> AsyncGenerator[Services]:
+    """Connect everything, yield what the routes need, and close it in reverse."""
+    clock = SystemClock()
+    db = mongo.connect(settings.db_url, service=SERVICE)
+    redis = redis_client.connect(settings.redis_url)
+    assistant = load_assistant(settings.assistants_dir, settings.oai_assistant)
+    threads = ThreadRepository(db)
+    stored_runs = StoredRuns(db)
+    stopping = asyncio.Event()
+    limits = Limits(
+        redis,
+        clock,
+        messages_per_minute=settings.messages_per_minute,
+        streams_per_user=settings.streams_per_user,
+    )
+    await ensure_indexes(db, INDEXES)
+    hub = RunHub(redis, stored_runs, clock, stopping=stopping)
+    async with (
+        Broker(settings.amqp_url, service=SERVICE) as broker,
+        background_tasks(limits.run(), hub.run()) as loops_check,
+    ):
+        ledger = await broker.rpc_client()
+        ask = Ask(
+            threads=threads,
+            stored=stored_runs,
+            hub=hub,
+            ledger=ledger,
+            publisher=broker.publisher,
+            limits=limits,
+            assistant=assistant,
+            clock=clock,
+            runs_per_user=settings.runs_per_user,
+            message_bytes_max=settings.message_bytes_max,
+        )
+
+        async def broker_check() -> Sequence[str]:
+            return broker.check()
+
+        yield Services(
+            settings=settings,
+            clock=clock,
+            db=db,
+            redis=redis,
+            publisher=broker.publisher,
+            ledger=ledger,
+            assistant=assistant,
+            threads=threads,
+            limits=limits,
+            stored_runs=stored_runs,
+            hub=hub,
+            ask=ask,
+            checks=(mongo_check(db), broker_check, loops_check),
+            stopping=stopping,
+        )
+        await ask.drain()
+    await redis.aclose()
+    db.client.close()

@@ -1,0 +1,1 @@
+"""Files that runs produced, for the user whose run it was."""

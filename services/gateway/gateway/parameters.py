@@ -1,0 +1,28 @@
+"""Parameters that several routes share: checked for their shape before any query sees them."""
+
+from typing import Annotated
+
+from fastapi import Path, Query
+from pydantic import BaseModel, ConfigDict
+
+_ID = "^[{prefixes}]_[0-9a-f]{{32}}$"
+THREAD_ID_PATTERN = _ID.format(prefixes="t")
+MESSAGE_ID_PATTERN = _ID.format(prefixes="mn")
+RUN_ID_PATTERN = _ID.format(prefixes="r")
+FILE_ID_PATTERN = _ID.format(prefixes="f")
+
+PAGE_ROWS_MAX = 200
+PAGE_ROWS = 50
+PRINTABLE = r"^[^\x00-\x1f\x7f]*$"
+
+ThreadIdInPath = Annotated[str, Path(pattern=THREAD_ID_PATTERN)]
+MessageIdInPath = Annotated[str, Path(pattern=MESSAGE_ID_PATTERN)]
+RunIdInPath = Annotated[str, Path(pattern=RUN_ID_PATTERN)]
+PageLimit = Annotated[int, Query(ge=1, le=PAGE_ROWS_MAX)]
+PageCursor = Annotated[str | None, Query(max_length=200)]
+
+
+class Body(BaseModel):
+    """Base of every request body: exact types, and nothing that was not asked for."""
+
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)

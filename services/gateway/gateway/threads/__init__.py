@@ -1,0 +1,1 @@
+"""Conversations: the threads of a user and the messages that they sent."""
