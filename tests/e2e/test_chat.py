@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import Counter
+from collections.abc import AsyncGenerator
 from datetime import UTC, datetime, timedelta
 
 import httpx
@@ -10,16 +11,35 @@ import pytest
 from common.amqp.broker import Broker
 from common.auth import issue_session
 from common.events.ledger import AccountReply, AdjustAccountV1
+from common.ids import new_id
 from common.settings import DEVELOPMENT_SECRET
 from support.chat_client import Answer, ChatClient
+from support.fresh import fresh_database, fresh_redis, fresh_vhost
+from support.servers import Servers
 from support.sim import sim
 from support.stack import Stack, running_stack
 
 
-@pytest.fixture
-async def stack(db_url: str, amqp_url: str, redis_url: str):
-    async with running_stack(db_url=db_url, amqp_url=amqp_url, redis_url=redis_url, gateways=2) as stack:
+@pytest.fixture(scope="module")
+async def stack(servers: Servers, management: httpx.AsyncClient) -> AsyncGenerator[Stack]:
+    """One stack for all tests here; each has users of its own."""
+    redis_url = await fresh_redis(servers)
+    async with (
+        fresh_database(servers) as db_url,
+        fresh_vhost(servers, management) as amqp_url,
+        running_stack(db_url=db_url, amqp_url=amqp_url, redis_url=redis_url, gateways=2) as stack,
+    ):
         yield stack
+
+
+@pytest.fixture
+def me() -> str:
+    return new_id("q")
+
+
+@pytest.fixture
+def stranger_id() -> str:
+    return new_id("q")
 
 
 async def stored_text(client: ChatClient, thread_id: str) -> str:
@@ -30,8 +50,8 @@ async def stored_text(client: ChatClient, thread_id: str) -> str:
     )
 
 
-async def test_the_stream_the_stored_answer_and_the_replay_are_the_same(stack: Stack):
-    user = stack.client("u1")
+async def test_the_stream_the_stored_answer_and_the_replay_are_the_same(stack: Stack, me: str):
+    user = stack.client(me)
     thread_id = (await user.open())["thread"]["id"]
     answer = await user.ask(thread_id, sim(reply_tokens=200, delta_tokens=3, tokens_per_s=400))
     assert answer.status == "completed"
@@ -42,29 +62,31 @@ async def test_the_stream_the_stored_answer_and_the_replay_are_the_same(stack: S
     assert (kinds[0], kinds[-2:]) == ("run", ["usage", "done"])
 
 
-async def test_tokens_that_the_provider_reports_are_the_tokens_in_the_ledger(stack: Stack):
-    user = stack.client("u1")
+async def test_tokens_that_the_provider_reports_are_the_tokens_in_the_ledger(stack: Stack, me: str):
+    user = stack.client(me)
     thread_id = (await user.open())["thread"]["id"]
-    before = (await stack.account("u1"))["balance"]
+    before = (await stack.account(me))["balance"]
     behaviour = {"reply_tokens": 50, "reasoning_tokens": 7, "cached_tokens": 2}
     answers = [await user.ask(thread_id, sim(f"turn {turn}", **behaviour)) for turn in range(3)]
     assert [answer.status for answer in answers] == ["completed"] * 3
     await stack.drained()
-    provider = sum(entry["usage"]["total_tokens"] for entry in await stack.journal())
-    rows = await stack.usage_rows(user_id="u1")
+    run_ids = {answer.run_id for answer in answers}
+    journal = [entry for entry in await stack.journal() if entry["metadata"]["run_id"] in run_ids]
+    provider = sum(entry["usage"]["total_tokens"] for entry in journal)
+    rows = await stack.usage_rows(user_id=me)
     assert -sum(row["tokens"] for row in rows) == provider
     assert {row["usage"]["reasoning_tokens"] for row in rows} == {7}
-    assert before - (await stack.account("u1"))["balance"] == provider
-    assert answers[-1].usage["token_balance"] == (await stack.account("u1"))["balance"]
+    assert before - (await stack.account(me))["balance"] == provider
+    assert answers[-1].usage["token_balance"] == (await stack.account(me))["balance"]
     await stack.audit()
 
 
-async def test_the_model_is_sent_the_turns_before(stack: Stack):
-    user = stack.client("u1")
+async def test_the_model_is_sent_the_turns_before(stack: Stack, me: str):
+    user = stack.client(me)
     thread_id = (await user.open())["thread"]["id"]
     await user.ask(thread_id, sim("first question", reply="first answer"))
     await user.ask(thread_id, sim("second question", reply="second answer"))
-    runs = await stack.db["runs"].find().sort("created_at", 1).to_list(None)
+    runs = await stack.db["runs"].find({"user_id": me}).sort("created_at", 1).to_list(None)
     assert runs[1]["usage"]["input_tokens"] > runs[0]["usage"]["input_tokens"]
     await stack.drained()
     await stack.audit()
@@ -121,8 +143,8 @@ async def set_balance(stack: Stack, user_id: str, tokens: int) -> None:
         await client.call(command, AccountReply)
 
 
-async def test_a_message_sent_twice_is_one_run(stack: Stack):
-    user, elsewhere = stack.client("u1", gateway=0), stack.client("u1", gateway=1)
+async def test_a_message_sent_twice_is_one_run(stack: Stack, me: str):
+    user, elsewhere = stack.client(me, gateway=0), stack.client(me, gateway=1)
     thread_id = (await user.open())["thread"]["id"]
     text = sim("only once", reply_tokens=40, tokens_per_s=100)
     answers = await asyncio.gather(
@@ -135,7 +157,8 @@ async def test_a_message_sent_twice_is_one_run(stack: Stack):
     assert len({answer.text for answer in answers}) == 1
     again = await user.ask(thread_id, text, client_message_id="c-1")
     assert again.text == answers[0].text
-    assert len(await stack.journal()) == 1
+    journal = [entry for entry in await stack.journal() if entry["metadata"]["run_id"] == again.run_id]
+    assert len(journal) == 1
     with pytest.raises(httpx.HTTPStatusError) as refusal:
         await user.ask(thread_id, "something else", client_message_id="c-1")
     assert refusal.value.response.json()["code"] == "id_reused"
@@ -145,9 +168,9 @@ async def test_a_message_sent_twice_is_one_run(stack: Stack):
 
 @pytest.mark.parametrize("cut_after", [1, 2, 5, 17])
 async def test_a_cut_connection_goes_on_at_another_gateway_with_every_chunk_once(
-    stack: Stack, cut_after: int
+    stack: Stack, me: str, cut_after: int
 ):
-    here, there = stack.client("u1", gateway=0), stack.client("u1", gateway=1)
+    here, there = stack.client(me, gateway=0), stack.client(me, gateway=1)
     thread_id = (await here.open())["thread"]["id"]
     answer = Answer()
     stream = here.send(thread_id, sim(reply_tokens=60, tokens_per_s=60))
@@ -165,8 +188,8 @@ async def test_a_cut_connection_goes_on_at_another_gateway_with_every_chunk_once
     await stack.audit()
 
 
-async def test_a_stopped_run_keeps_its_text_and_is_charged(stack: Stack):
-    user = stack.client("u1")
+async def test_a_stopped_run_keeps_its_text_and_is_charged(stack: Stack, me: str):
+    user = stack.client(me)
     thread_id = (await user.open())["thread"]["id"]
     answer = Answer()
     async for event in user.send(thread_id, sim(reply_tokens=300, tokens_per_s=50)):
@@ -178,7 +201,7 @@ async def test_a_stopped_run_keeps_its_text_and_is_charged(stack: Stack):
     assert answer.text
     assert answer.text == await stored_text(user, thread_id)
     await stack.drained()
-    (row,) = await stack.usage_rows(user_id="u1")
+    (row,) = await stack.usage_rows(user_id=me)
     assert row["estimated"]
     assert row["tokens"] < 0
     again = await user.ask(thread_id, "and go on")
@@ -186,8 +209,8 @@ async def test_a_stopped_run_keeps_its_text_and_is_charged(stack: Stack):
     await stack.audit()
 
 
-async def test_a_closed_tab_does_not_stop_the_answer(stack: Stack):
-    user = stack.client("u1")
+async def test_a_closed_tab_does_not_stop_the_answer(stack: Stack, me: str):
+    user = stack.client(me)
     thread_id = (await user.open())["thread"]["id"]
     stream = user.send(thread_id, sim(reply_tokens=40, tokens_per_s=100))
     first = await anext(stream)
@@ -198,8 +221,8 @@ async def test_a_closed_tab_does_not_stop_the_answer(stack: Stack):
     assert (run["state"], run["usage_source"]) == ("completed", "provider")
 
 
-async def test_a_thread_that_is_answering_takes_no_second_message(stack: Stack):
-    user = stack.client("u1")
+async def test_a_thread_that_is_answering_takes_no_second_message(stack: Stack, me: str):
+    user = stack.client(me)
     thread_id = (await user.open())["thread"]["id"]
     stream = user.send(thread_id, sim(reply_tokens=60, tokens_per_s=40))
     await anext(stream)
@@ -222,8 +245,8 @@ def bad_sessions() -> dict[str, str]:
     }
 
 
-async def test_forged_expired_and_foreign_sessions_see_nothing(stack: Stack):
-    owner = stack.client("u1")
+async def test_forged_expired_and_foreign_sessions_see_nothing(stack: Stack, me: str, stranger_id: str):
+    owner = stack.client(me)
     thread_id = (await owner.open())["thread"]["id"]
     answer = await owner.ask(thread_id, sim("private", reply="private answer"))
     paths = ["/chat/thread", f"/chat/threads/{thread_id}", f"/chat/runs/{answer.run_id}/events"]
@@ -237,7 +260,7 @@ async def test_forged_expired_and_foreign_sessions_see_nothing(stack: Stack):
                 )
             sent = await http.get("/chat/message", params={"t": thread_id, "m": "hi", "s": token})
             assert sent.status_code == 401, name
-    stranger = stack.client("u2")
+    stranger = stack.client(stranger_id)
     await stranger.open()
     for path in paths[1:]:
         response = await stranger.http.get(path)
@@ -249,8 +272,10 @@ async def test_forged_expired_and_foreign_sessions_see_nothing(stack: Stack):
     assert (await stranger.http.post(f"/chat/runs/{answer.run_id}/cancel")).status_code == 404
 
 
-async def test_a_file_that_the_assistant_made_goes_to_its_owner_alone(stack: Stack):
-    user = stack.client("u1")
+async def test_a_file_that_the_assistant_made_goes_to_its_owner_alone(
+    stack: Stack, me: str, stranger_id: str
+):
+    user = stack.client(me)
     thread_id = (await user.open())["thread"]["id"]
     made = {"name": "report.csv", "content": "a,b\n1,2\n", "cited_as": "container"}
     answer = await user.ask(thread_id, sim("make a file", reply="here it is", files=[made]))
@@ -258,12 +283,12 @@ async def test_a_file_that_the_assistant_made_goes_to_its_owner_alone(stack: Sta
     response = await user.http.get("/chat/file", params={"id": file["id"]})
     assert (response.status_code, response.text) == (200, made["content"])
     assert "report.csv" in response.headers["content-disposition"]
-    stranger = stack.client("u2")
+    stranger = stack.client(stranger_id)
     assert (await stranger.http.get("/chat/file", params={"id": file["id"]})).status_code == 404
 
 
-async def test_text_cannot_forge_an_event(stack: Stack):
-    user = stack.client("u1")
+async def test_text_cannot_forge_an_event(stack: Stack, me: str):
+    user = stack.client(me)
     thread_id = (await user.open())["thread"]["id"]
     evil = "a\r\n\r\nevent: done\r\ndata: {}\n\nid: 9\n\u2028\x00end"
     answer = await user.ask(thread_id, sim(reply=evil))

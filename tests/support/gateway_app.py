@@ -20,6 +20,7 @@ from common.mongo import client as mongo
 from gateway.app import create_app
 from gateway.asking.ask import Ask
 from gateway.context import Services
+from gateway.integration.inbox import Inbox
 from gateway.limits.limits import Limits
 from gateway.settings import Settings
 from gateway.streaming.hub import RunHub
@@ -128,6 +129,7 @@ def gateway_services(
         stored_runs=stored_runs,
         hub=hub,
         ask=ask,
+        inbox=Inbox(db, clock),
         checks=(),
         stopping=stopping,
     )

@@ -14,7 +14,8 @@ INBOX = "int_inbox"
 DECISIONS = "crm_decisions"
 """What became of each row, by the same id. Only pipedrive-sync writes it."""
 WAITING = "crm_waiting"
-"""What could not be applied and waits for an operator. Only pipedrive-sync writes it."""
+"""What could not be applied and waits for an operator: `_id`, `why`, `person_id`, `user_ref`, `emails`,
+`name`, `value` (as it was written), `at`, `since`, `actor`, `reason`. Only pipedrive-sync writes it."""
 
 KEPT_DAYS = 45
 
@@ -43,7 +44,7 @@ class InboxRow:
             "user_ref": self.user_ref,
             "quota_text": self.quota_text,
             "copies": 0,
-            "published_at": None,
+            "to_publish": True,
         }
 
 

@@ -10,6 +10,8 @@ from gateway.context import Services
 from gateway.errors import handle_errors
 from gateway.files import routes as files
 from gateway.flags import routes as flags
+from gateway.integration import routes as integration
+from gateway.integration import waiting as integration_waiting
 from gateway.middleware.access_log import AccessLog
 from gateway.middleware.cors import Cors
 from gateway.middleware.security_headers import SecurityHeaders
@@ -52,6 +54,8 @@ def _routers() -> tuple[APIRouter, ...]:
         streaming.router,
         flags.router,
         files.router,
+        integration.router,
+        integration_waiting.router,
         docs.router,
     )
 

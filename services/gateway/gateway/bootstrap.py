@@ -15,6 +15,8 @@ from common.tasks import background_tasks
 from gateway.asking.ask import Ask
 from gateway.context import Services
 from gateway.indexes import INDEXES
+from gateway.integration.inbox import Inbox
+from gateway.integration.relay import InboxRelay
 from gateway.limits.limits import Limits
 from gateway.settings import Settings
 from gateway.streaming.hub import RunHub
@@ -41,10 +43,11 @@ async def open_services(settings: Settings) -> AsyncGenerator[Services]:
         streams_per_user=settings.streams_per_user,
     )
     await ensure_indexes(db, INDEXES)
+    inbox = Inbox(db, clock)
     hub = RunHub(redis, stored_runs, clock, stopping=stopping)
     async with (
         Broker(settings.amqp_url, service=SERVICE) as broker,
-        background_tasks(limits.run(), hub.run()) as loops_check,
+        background_tasks(limits.run(), hub.run(), InboxRelay(inbox, broker.publisher).run()) as loops_check,
     ):
         ledger = await broker.rpc_client()
         ask = Ask(
@@ -76,6 +79,7 @@ async def open_services(settings: Settings) -> AsyncGenerator[Services]:
             stored_runs=stored_runs,
             hub=hub,
             ask=ask,
+            inbox=inbox,
             checks=(mongo_check(db), broker_check, loops_check),
             stopping=stopping,
         )

@@ -13,6 +13,7 @@ from common.clock import Clock
 from common.health import Check
 from common.mongo.client import Database
 from gateway.asking.ask import Ask
+from gateway.integration.inbox import Inbox
 from gateway.ledger import Ledger
 from gateway.limits.limits import Limits
 from gateway.publisher import EventPublisher
@@ -38,6 +39,7 @@ class Services:
     stored_runs: StoredRuns
     hub: RunHub
     ask: Ask
+    inbox: Inbox
     checks: Sequence[Check]
     stopping: asyncio.Event
 

@@ -1,8 +1,10 @@
 """The indexes of what the gateway writes."""
 
 from common.mongo.indexes import IndexSpec
+from gateway.integration import inbox
 
 INDEXES = (
+    *inbox.INDEXES,
     IndexSpec(
         collection="threads",
         keys=(("user_id", 1), ("deleted_at", 1), ("updated_at", -1), ("_id", -1)),

@@ -139,6 +139,25 @@ def test_a_failed_response_says_why_in_our_own_words():
 
 
 @pytest.mark.parametrize(
+    ("code", "told"),
+    [
+        ("server_error", "provider_failed"),
+        ("content_policy_violation", "declined"),
+        ("cyber_policy", "declined"),
+        ("context_length_exceeded", "context_too_long"),
+        ("never_heard_of", "provider_failed"),
+        (None, "provider_failed"),
+    ],
+)
+def test_codes_of_the_provider_become_ours(code: str | None, told: str):
+    _, reader = read(created(), ended("failed", error={"code": code, "message": "m"}))
+
+    assert reader.finished is not None
+    assert reader.finished.error is not None
+    assert reader.finished.error.code == told
+
+
+@pytest.mark.parametrize(
     "error",
     [
         {"code": "invalid_prompt", "message": "m"},

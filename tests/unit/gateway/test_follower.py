@@ -1,7 +1,7 @@
 """A follower moves between channel, stream and store without losing or repeating anything."""
 
 import asyncio
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 import orjson
@@ -51,10 +51,13 @@ class FakeSources:
         self.redis_is_away = False
         self.store_is_away = False
         self.stream_reads = 0
+        self.during_read: Callable[[], None] = lambda: None
         self.left: list[Follower] = []
 
     async def read_stream(self, run_id: str, *, first_entry_id: str, limit: int) -> list[RunEvent]:
         self.stream_reads += 1
+        await asyncio.sleep(0)
+        self.during_read()
         if self.redis_is_away:
             raise RedisConnectionError
         fence, sequence = map(int, first_entry_id.split("-"))
@@ -256,3 +259,20 @@ async def test_closing_ends_whoever_waits(sources: FakeSources) -> None:
     with pytest.raises(StopAsyncIteration):
         await soon(waiting)
     assert sources.left == [follower]
+
+
+async def test_what_the_channel_says_while_the_stream_is_read_is_not_kept_waiting(
+    sources: FakeSources,
+) -> None:
+    follower = follow(sources)
+    sources.during_read = lambda: follower.offer(delta(1, "a", 0))
+    follower.fall_behind()
+    assert texts(await soon(anext(follower))) == [("a", 0)]
+
+
+async def test_closing_while_the_stream_is_read_ends_it(sources: FakeSources) -> None:
+    follower = follow(sources)
+    sources.during_read = follower.close
+    follower.fall_behind()
+    with pytest.raises(StopAsyncIteration):
+        await soon(anext(follower))

@@ -98,27 +98,15 @@ class Ask:
         """
         self._check_text(text)
         user_id = session.user_id
-        _, thread, last_run, before = await asyncio.gather(
+        _, thread, before = await asyncio.gather(
             self.limits.check_message_rate(user_id),
-            self.threads.find_thread(user_id, thread_id),
-            self.stored.last_of_thread(thread_id, user_id),
+            self._find_thread(user_id, thread_id),
             self._asked_before(user_id, client_message_id),
         )
-        if thread is None:
-            raise NotFound("There is no such thread")
         if before is not None:
             return self._join(before, thread_id=thread_id, text=text)
-        is_last = last_run is not None and last_run.id == thread.last_run_id
-        if last_run is not None and is_last:
-            busy = last_run.is_active
-        else:
-            busy = await self.threads.active_run(thread, now=self.clock.now()) is not None
-        if busy:
-            raise ThreadBusy
-        asked = self._asked(
-            session, thread, text, client_message_id, last_run.context_tokens if last_run else 0
-        )
-        return await self._begin(asked)
+        context_tokens = await self._context_tokens(thread)
+        return await self._begin(self._asked(session, thread, text, client_message_id, context_tokens))
 
     async def drain(self) -> None:
         """Wait for what is half way, releases included."""
@@ -134,6 +122,27 @@ class Ask:
             raise Malformed("The message is empty")
         if size > self.message_bytes_max:
             raise TooLarge(f"A message has at most {self.message_bytes_max} bytes")
+
+    async def _find_thread(self, user_id: str, thread_id: str) -> Thread:
+        thread = await self.threads.find_thread(user_id, thread_id)
+        if thread is None:
+            raise NotFound("There is no such thread")
+        return thread
+
+    async def _context_tokens(self, thread: Thread) -> int:
+        """Return the tokens of the conversation so far. Raises ThreadBusy while its last run is active."""
+        if thread.last_run_id is None:
+            return 0
+        last_run = await self.stored.last_run(thread.last_run_id, thread.user_id)
+        if last_run is None:
+            # Not claimed yet, or withdrawn.
+            if await self.threads.active_run(thread, now=self.clock.now()) is not None:
+                raise ThreadBusy
+            last_run = await self.stored.newest_of_thread(thread.id, thread.user_id)
+            return last_run.context_tokens if last_run is not None else 0
+        if last_run.is_active:
+            raise ThreadBusy
+        return last_run.context_tokens
 
     async def _asked_before(self, user_id: str, client_message_id: str | None) -> UserMessage | None:
         """Find the message that was sent under this id. One whose run can never start any more makes room."""

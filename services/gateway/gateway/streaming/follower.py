@@ -119,7 +119,7 @@ class Follower:
                 self.heard_at = asyncio.get_running_loop().time()
                 self._ended = bool(events) and events[-1].is_last
                 return events
-            if not self._behind:
+            if not (self._behind or self._pending or self._ended):
                 await self._wait()
         raise StopAsyncIteration
 

@@ -22,6 +22,7 @@ _FIELDS = {
     "files": 1,
     "annotations": 1,
 }
+_LAST_FIELDS = {"state": 1, "context_tokens": 1}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,9 +48,8 @@ class StoredRun:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LastRun:
-    """The newest run of a thread. `context_tokens`: the conversation with instructions and answer."""
+    """What the next message of a thread has to know. `context_tokens`: the whole conversation so far."""
 
-    id: str
     is_active: bool
     context_tokens: int
 
@@ -66,15 +66,15 @@ class StoredRuns:
         row = await self._runs.find_one({"_id": run_id, "user_id": user_id}, _FIELDS)
         return None if row is None else _run_of(row)
 
-    async def last_of_thread(self, thread_id: str, user_id: str) -> LastRun | None:
+    async def last_run(self, run_id: str, user_id: str) -> LastRun | None:
+        row = await self._runs.find_one({"_id": run_id, "user_id": user_id}, _LAST_FIELDS)
+        return None if row is None else _last_run_of(row)
+
+    async def newest_of_thread(self, thread_id: str, user_id: str) -> LastRun | None:
         row = await self._runs.find_one(
-            {"thread_id": thread_id, "user_id": user_id},
-            {"state": 1, "context_tokens": 1},
-            sort=[("created_at", -1)],
+            {"thread_id": thread_id, "user_id": user_id}, _LAST_FIELDS, sort=[("created_at", -1)]
         )
-        if row is None:
-            return None
-        return LastRun(id=row["_id"], is_active=row["state"] == ACTIVE, context_tokens=row["context_tokens"])
+        return None if row is None else _last_run_of(row)
 
     async def may_start(self, run_id: str, user_id: str, *, now: datetime) -> bool:
         """Tell whether a run that is not stored may still be claimed by a worker, whose clock may be late."""
@@ -110,3 +110,7 @@ def _run_of(row: Mapping[str, Any]) -> StoredRun:
         files=row["files"],
         annotations=row["annotations"],
     )
+
+
+def _last_run_of(row: Mapping[str, Any]) -> LastRun:
+    return LastRun(is_active=row["state"] == ACTIVE, context_tokens=row["context_tokens"])

@@ -1,0 +1,81 @@
+"""The inbox: the one place where notifications are stored, and where what became of them is looked up."""
+
+import asyncio
+from collections.abc import Sequence
+
+from pymongo.errors import DuplicateKeyError
+
+from common.clock import Clock
+from common.errors import IdReused
+from common.integration_inbox import DECISIONS, INBOX, KEPT_DAYS, InboxRow, inbox_row
+from common.mongo.client import Database, Document
+from common.mongo.indexes import IndexSpec
+
+_LOOK_EVERY_S = 0.05
+
+INDEXES = (
+    IndexSpec(
+        collection=INBOX,
+        keys=(("received_at", 1),),
+        why="the inbox is swept in the order of arrival; what is old goes",
+        expire_after_s=KEPT_DAYS * 86_400,
+    ),
+    IndexSpec(
+        collection=INBOX,
+        keys=(("to_publish", 1), ("received_at", 1)),
+        why="what is not on the queue yet, the oldest first",
+        only={"to_publish": True},
+    ),
+)
+
+
+class Inbox:
+    def __init__(self, db: Database, clock: Clock) -> None:
+        self._inbox = db[INBOX]
+        self._decisions = db[DECISIONS]
+        self._clock = clock
+        self._arrived = asyncio.Event()
+
+    async def add(self, row: InboxRow) -> None:
+        """Store a notification; when this returns, it is safe. The same one again is only counted.
+
+        Raises IdReused when its sender used the id for something else before.
+        """
+        try:
+            await self._inbox.insert_one(row.document())
+        except DuplicateKeyError:
+            await self._add_copy(row)
+        self._arrived.set()
+
+    async def _add_copy(self, row: InboxRow) -> None:
+        await self._inbox.update_one({"_id": row.id}, {"$inc": {"copies": 1}})
+        document = await self._inbox.find_one({"_id": row.id})
+        if row.channel == "tokens" and document is not None:
+            known = inbox_row(document)
+            if (known.user_ref, known.quota_text) != (row.user_ref, row.quota_text):
+                raise IdReused
+
+    async def arrival(self, *, timeout_s: float) -> None:
+        """Wait until something was stored, at most so long."""
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self._arrived.wait()
+        except TimeoutError:
+            return
+        self._arrived.clear()
+
+    async def to_publish(self, *, rows_max: int) -> list[InboxRow]:
+        found = self._inbox.find({"to_publish": True}).sort("received_at", 1).limit(rows_max)
+        return [inbox_row(document) async for document in found]
+
+    async def published(self, row_ids: Sequence[str]) -> None:
+        await self._inbox.update_many({"_id": {"$in": list(row_ids)}}, {"$set": {"to_publish": False}})
+
+    async def decision(self, row_id: str, *, within_s: float) -> Document | None:
+        """Return what became of a row; None if nothing is decided in time."""
+        deadline_s = self._clock.monotonic_s() + within_s
+        while True:
+            decision = await self._decisions.find_one({"_id": row_id})
+            if decision is not None or self._clock.monotonic_s() >= deadline_s:
+                return decision
+            await asyncio.sleep(_LOOK_EVERY_S)

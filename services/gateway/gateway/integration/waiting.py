@@ -1,0 +1,118 @@
+"""What could not be applied, for an operator to see and to resolve."""
+
+from typing import Annotated, Any, Literal
+
+import orjson
+from fastapi import APIRouter, Query, Response
+from pydantic import BaseModel, Field
+
+from common.clock import rfc3339
+from common.errors import NotFound
+from common.ids import new_id
+from common.integration_inbox import WAITING, InboxRow
+from common.quota_text import QUOTA_MAX
+from gateway.context import GatewayServices
+from gateway.parameters import PAGE_ROWS, PRINTABLE, Body, PageLimit
+from gateway.policy import OperatorSession
+
+router = APIRouter(tags=["dashboard"])
+
+_DECIDED_WITHIN_S = 2.0
+
+
+class WaitingItem(BaseModel):
+    """`value` is what was said, as it was written; `at` is when that was, `since` when it began to wait."""
+
+    id: str
+    why: str
+    person_id: int | None
+    user_id: str | None
+    emails: list[str]
+    name: str | None
+    value: str
+    actor: str
+    reason: str
+    at: str
+    since: str
+
+
+class WaitingList(BaseModel):
+    items: list[WaitingItem]
+    total: int
+
+
+class Resolution(Body):
+    """Apply it, to `user_id` and with `quota` where they replace what it says, or dismiss it."""
+
+    id: str = Field(max_length=300)
+    action: Literal["apply", "dismiss"]
+    user_id: str | None = Field(default=None, min_length=1, max_length=200, pattern=PRINTABLE)
+    quota: int | None = Field(default=None, ge=0, le=QUOTA_MAX)
+
+
+class ResolutionAnswer(BaseModel):
+    """`accepted`: stored, and not carried out yet. Else what became of it, and `why`."""
+
+    status: str
+    why: str | None = None
+    user_id: str | None = None
+    quota: int | None = None
+
+
+@router.get("/dashboard/integration/waiting")
+async def list_waiting(
+    _session: OperatorSession,
+    services: GatewayServices,
+    limit: PageLimit = PAGE_ROWS,
+    start: Annotated[int, Query(ge=0, le=100_000)] = 0,
+) -> WaitingList:
+    """List what waits, what came last first."""
+    waiting = services.db[WAITING]
+    found = waiting.find().sort([("updated_at", -1), ("_id", -1)]).skip(start).limit(limit)
+    return WaitingList(
+        items=[_item(document) async for document in found], total=await waiting.count_documents({})
+    )
+
+
+@router.post("/dashboard/integration/waiting", response_model_exclude_none=True)
+async def resolve(
+    session: OperatorSession, services: GatewayServices, body: Resolution, response: Response
+) -> ResolutionAnswer:
+    """Decide about a waiting notification. It goes the way of all notifications, in the operator's name."""
+    if await services.db[WAITING].find_one({"_id": body.id}, {"_id": 1}) is None:
+        raise NotFound
+    decided = {
+        "key": body.id,
+        "action": body.action,
+        "user_id": body.user_id,
+        "quota": body.quota,
+    }
+    row = InboxRow(
+        id=f"o:{new_id('q')}",
+        channel="resolution",
+        received_at=services.clock.now(),
+        body=orjson.dumps(decided).decode(),
+        actor=session.user_id,
+    )
+    await services.inbox.add(row)
+    decision = await services.inbox.decision(row.id, within_s=_DECIDED_WITHIN_S)
+    if decision is None:
+        response.status_code = 202
+        return ResolutionAnswer(status="accepted")
+    return ResolutionAnswer.model_validate(decision, from_attributes=False)
+
+
+def _item(document: dict[str, Any]) -> WaitingItem:
+    return WaitingItem(
+        id=document["_id"],
+        why=document["why"],
+        person_id=document["person_id"],
+        user_id=document["user_ref"],
+        emails=document["emails"],
+        name=document["name"],
+        value=document["value"],
+        actor=document["actor"],
+        reason=document["reason"],
+        at=rfc3339(document["at"]),
+        since=rfc3339(document["since"]),
+    )

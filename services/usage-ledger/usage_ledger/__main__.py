@@ -1,0 +1,59 @@
+"""`python -m usage_ledger` serves; `python -m usage_ledger audit` checks the promises and ends."""
+
+import argparse
+import asyncio
+import json
+import sys
+
+import pymongo
+from pymongo.errors import PyMongoError
+
+from common.clock import SystemClock
+from common.mongo.client import connect
+from common.service import read_settings, serve
+from usage_ledger.audit.audit import Audit
+from usage_ledger.bootstrap import start
+from usage_ledger.settings import Settings
+from usage_ledger.store.clock import DatabaseClock
+
+_REACHED_WITHIN_S = 5
+CLEAN, VIOLATED, COULD_NOT_RUN = 0, 1, 2
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m usage_ledger")
+    commands = parser.add_subparsers(dest="command")
+    audit = commands.add_parser("audit", help="check the ledger's promises; exit 1 if one is broken")
+    audit.add_argument("--json", action="store_true", help="one JSON object a line")
+    audit.add_argument("--account", help="check this user only")
+    arguments = parser.parse_args()
+    settings = read_settings(Settings)
+    if arguments.command == "audit":
+        return asyncio.run(_audit(settings, account=arguments.account, as_json=arguments.json))
+    serve("usage-ledger", settings, lambda: start(settings))
+    return CLEAN
+
+
+async def _audit(settings: Settings, *, account: str | None, as_json: bool) -> int:
+    db = connect(settings.db_url, service="usage-ledger-audit", timeout_ms=60_000)
+    clock = DatabaseClock(db, SystemClock())
+    audit = Audit(db, clock, hold_ttl=settings.hold_ttl, account=account)
+    try:
+        with pymongo.timeout(_REACHED_WITHIN_S):
+            await clock.refresh()
+        async for violation in audit.run():
+            fields = {"code": violation.code, "what": violation.what, "ids": violation.ids}
+            ids = " ".join(f"{name}={value}" for name, value in violation.ids.items())
+            print(json.dumps(fields) if as_json else f"{violation.code}  {violation.what}  ({ids})")  # noqa: T201
+    except PyMongoError as error:
+        print(f"the audit could not run: {type(error).__name__}: {error}", file=sys.stderr)  # noqa: T201
+        return COULD_NOT_RUN
+    counts = audit.counts
+    looked_at = {"accounts": counts.accounts, "rows": counts.rows, "runs": counts.runs}
+    summary = {"violations": counts.violations, **looked_at}
+    print(json.dumps(summary) if as_json else ", ".join(f"{v} {k}" for k, v in summary.items()))  # noqa: T201
+    return VIOLATED if counts.violations else CLEAN
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""What the ledger decides, without I/O: accounts and commands in, new accounts and rows out."""

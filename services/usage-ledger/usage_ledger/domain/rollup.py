@@ -1,0 +1,79 @@
+"""From rows of usage to what they add to the rollups."""
+
+from collections.abc import Iterable
+from datetime import datetime
+
+from common.usage_rollup import (
+    BIT_FIELDS,
+    Document,
+    Figures,
+    Kind,
+    bits_of,
+    day_start,
+    document_id,
+    escape,
+    quarter_of_day,
+    quarter_start,
+    row_figures,
+    shard_of,
+    user_key,
+)
+from usage_ledger.domain.transaction import Transaction
+
+_OF_USAGE = frozenset({"usage", "correction"})
+
+
+def increments(rows: Iterable[Transaction]) -> list[Document]:
+    """Return documents in the shapes of the rollups that hold only what these rows add."""
+    parts = _Parts()
+    for row in rows:
+        if row.kind not in _OF_USAGE:
+            continue
+        figures = row_figures(row.kind, row.details["usage"], estimated=row.details["estimated"])
+        key = user_key(row.user_id, row.company.id if row.company else None)
+        quarter = quarter_of_day(row.at)
+        day = parts.document("day", day_start(row.at), key)
+        parts.add(day, "quarters", str(quarter), figures)
+        parts.add(day, "models", escape(row.details["model"]), figures)
+        active = 1 << quarter if figures.runs else 0
+        parts.add(parts.document("day_users", day_start(row.at), key), "users", key, figures, active)
+        parts.add(parts.document("quarter_users", quarter_start(row.at), key), "users", key, figures)
+    return parts.documents()
+
+
+def merged(parts: Iterable[Document]) -> list[Document]:
+    """Add documents of the same id up, so that each is written once."""
+    sums = _Parts()
+    for part in parts:
+        target = sums.document_like(part)
+        for group in ("quarters", "models", "users"):
+            for name, stored in part.get(group, {}).items():
+                sums.add_stored(target, group, name, stored)
+    return sums.documents()
+
+
+class _Parts:
+    """Documents being added up: maps of counters, where `a0` and `a1` are sets of bits."""
+
+    def __init__(self) -> None:
+        self._documents: dict[str, Document] = {}
+
+    def document(self, kind: Kind, at: datetime, key: str) -> Document:
+        document_name = document_id(kind, at, shard_of(kind, key))
+        return self._documents.setdefault(document_name, {"_id": document_name, "kind": kind, "at": at})
+
+    def document_like(self, part: Document) -> Document:
+        head = {"_id": part["_id"], "kind": part["kind"], "at": part["at"]}
+        return self._documents.setdefault(part["_id"], head)
+
+    def add(self, document: Document, group: str, name: str, figures: Figures, active: int = 0) -> None:
+        self.add_stored(document, group, name, figures.stored() | bits_of(active))
+
+    def add_stored(self, document: Document, group: str, name: str, stored: dict[str, int]) -> None:
+        counters = document.setdefault(group, {}).setdefault(name, {})
+        for field, value in stored.items():
+            before = counters.get(field, 0)
+            counters[field] = before | value if field in BIT_FIELDS else before + value
+
+    def documents(self) -> list[Document]:
+        return list(self._documents.values())

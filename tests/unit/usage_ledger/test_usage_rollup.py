@@ -1,0 +1,237 @@
+"""Rolled up usage against a plain sum over rows, in many zones."""
+
+from collections import Counter, defaultdict
+from datetime import UTC, date, datetime, timedelta
+from itertools import pairwise
+from zoneinfo import ZoneInfo
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from common.events.envelope import Company
+from common.events.ledger import TransactionKind
+from common.usage_rollup import (
+    DAY,
+    QUARTER,
+    Document,
+    Figures,
+    Loaded,
+    Span,
+    cover,
+    day_start,
+    escape,
+    local_days,
+    models_in,
+    parts_within,
+    quarter_of_day,
+    quarter_start,
+    round_up,
+    split_user_key,
+    unescape,
+    user_key,
+    users_in,
+)
+from usage_ledger.domain.rollup import increments, merged
+from usage_ledger.domain.transaction import Transaction
+
+START = datetime(2026, 10, 20, tzinfo=UTC)
+ZONES = (
+    "UTC",
+    "Europe/Berlin",
+    "America/St_Johns",
+    "Asia/Kathmandu",
+    "Australia/Eucla",
+    "Australia/Lord_Howe",
+    "Pacific/Kiritimati",
+    "America/New_York",
+)
+moments = st.datetimes(START.replace(tzinfo=None), datetime(2026, 11, 8), timezones=st.just(UTC))  # noqa: DTZ001
+close_together = st.integers(0, 40).map(lambda minutes: START + timedelta(days=5, minutes=minutes))
+names = st.text(min_size=1, max_size=8)
+
+
+@st.composite
+def rows(draw: st.DrawFn) -> Transaction:
+    kinds: list[TransactionKind] = ["usage", "usage", "usage", "correction"]
+    kind = draw(st.sampled_from(kinds))
+    figure = st.integers(-50, 50) if kind == "correction" else st.integers(0, 1_000)
+    usage = {
+        name: draw(figure) for name in ("input_tokens", "cached_tokens", "output_tokens", "reasoning_tokens")
+    }
+    company = draw(st.sampled_from([None, Company(id="a.b$c", name="A"), Company(id="acme", name="Acme")]))
+    return Transaction(
+        id=draw(st.uuids()).hex,
+        user_id=draw(st.sampled_from(["u1", "u2", "u.3", "u~4"])),
+        company=company,
+        kind=kind,
+        tokens=-usage["input_tokens"] - usage["output_tokens"],
+        balance_before=0,
+        balance_after=0,
+        sequence=1,
+        actor="a",
+        reason="r",
+        at=draw(moments | close_together),
+        details={"usage": usage, "estimated": draw(st.booleans()), "model": "gpt-5.5"},
+    )
+
+
+def figures_of(row: Transaction) -> Figures:
+    is_run = row.kind == "usage"
+    estimated = int(row.details["estimated"])
+    return Figures(
+        **row.details["usage"], runs=int(is_run), estimated_runs=estimated if is_run else estimated - 1
+    )
+
+
+def row_document(row: Transaction) -> Document:
+    return {
+        "user_id": row.user_id,
+        "company": row.company.model_dump() if row.company else None,
+        "kind": row.kind,
+        "at": row.at,
+        **row.details,
+    }
+
+
+def loaded(span: Span, stored: list[Document], all_rows: list[Transaction]) -> Loaded:
+    """What `common.mongo.usage.load` reads, from documents in memory."""
+    whole = cover(span)
+    days = Span(day_start(span.start), round_up(span.end, day_start(span.end), DAY))
+    return Loaded(
+        span=span,
+        cover=whole,
+        days=list(parts_within(stored, "day", days)),
+        day_users=list(parts_within(stored, "day_users", days)),
+        quarter_users=[p for q in whole.quarters for p in parts_within(stored, "quarter_users", q)],
+        edge_rows=[row_document(r) for e in whole.edges for r in all_rows if e.start <= r.at < e.end],
+    )
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    all_rows=st.lists(rows(), max_size=12),
+    split_at=st.integers(0, 12),
+    bounds=st.tuples(moments, moments),
+    on_midnights=st.booleans(),
+    zone=st.sampled_from(ZONES).map(ZoneInfo),
+)
+def test_every_sum_is_that_of_the_rows_in_every_zone(
+    all_rows: list[Transaction],
+    split_at: int,
+    bounds: tuple[datetime, datetime],
+    on_midnights: bool,  # noqa: FBT001
+    zone: ZoneInfo,
+):
+    start, end = sorted(bounds)
+    if on_midnights:
+        start, end = midnight(start, zone), midnight(end, zone)
+    span = Span(start, end)
+    # Some is folded, in two turns, and some is not folded yet.
+    folded = merged(
+        [*merged(increments(all_rows[:split_at])), *increments(all_rows[split_at : split_at + 2])]
+    )
+    found = loaded(span, [*folded, *increments(all_rows[split_at + 2 :])], all_rows)
+    within = [row for row in all_rows if start <= row.at < end]
+
+    by_day: defaultdict[date, Figures] = defaultdict(Figures)
+    for at, figures in found.by_time():
+        by_day[at.astimezone(zone).date()] += figures
+    by_user: defaultdict[tuple[str, str | None], Figures] = defaultdict(Figures)
+    for usage in found.by_user():
+        by_user[usage.user_id, usage.company_id] += usage.figures
+
+    expected_by_day: defaultdict[date, Figures] = defaultdict(Figures)
+    expected_by_user: defaultdict[tuple[str, str | None], Figures] = defaultdict(Figures)
+    for row in within:
+        expected_by_day[row.at.astimezone(zone).date()] += figures_of(row)
+        expected_by_user[row.user_id, row.company.id if row.company else None] += figures_of(row)
+    assert by_day == expected_by_day
+    assert by_user == expected_by_user
+    for day, part in local_days(span, zone):
+        active = {r.user_id for r in within if r.kind == "usage" and r.at.astimezone(zone).date() == day}
+        assert found.active_users(part) == active
+
+
+def midnight(at: datetime, zone: ZoneInfo) -> datetime:
+    local = at.astimezone(zone)
+    return local.replace(hour=0, minute=0, second=0, microsecond=0).astimezone(UTC)
+
+
+@given(bounds=st.tuples(moments, moments))
+def test_a_cover_is_the_span_without_gap_or_overlap(bounds: tuple[datetime, datetime]):
+    start, end = sorted(bounds)
+    whole = cover(Span(start, end))
+    parts = sorted(
+        [s for s in (whole.days, *whole.quarters, *whole.edges) if not s.is_empty], key=lambda s: s.start
+    )
+    assert sum((s.end - s.start for s in parts), timedelta()) == end - start
+    assert all(a.end == b.start for a, b in pairwise(parts))
+    assert all(s.start == quarter_start(s.start) for s in whole.quarters)
+    assert all(s.end - s.start < QUARTER for s in whole.edges)
+    assert whole.days.is_empty or whole.days.start == day_start(whole.days.start)
+
+
+@given(bounds=st.tuples(moments, moments), zone=st.sampled_from(ZONES).map(ZoneInfo))
+def test_local_days_are_the_span_cut_at_midnight(bounds: tuple[datetime, datetime], zone: ZoneInfo):
+    start, end = sorted(bounds)
+    days = list(local_days(Span(start, end), zone))
+    assert sum((part.end - part.start for _, part in days), timedelta()) == end - start
+    for day, part in days:
+        assert part.start.astimezone(zone).date() == day
+        assert (part.end - timedelta(milliseconds=1)).astimezone(zone).date() == day
+
+
+def test_a_day_has_25_hours_where_the_clock_goes_back():
+    zone = ZoneInfo("Europe/Berlin")
+    start = datetime(2026, 10, 25, tzinfo=zone).astimezone(UTC)
+    ((_, part),) = local_days(Span(start, start + timedelta(hours=25)), zone)
+    assert part.end - part.start == timedelta(hours=25)
+
+
+@given(user=st.text(max_size=10), company=st.none() | st.text(max_size=10))
+def test_a_user_key_is_a_field_name_and_tells_user_and_company(user: str, company: str | None):
+    key = user_key(user, company)
+    assert key
+    assert not set(key) & set(".$\0")
+    assert split_user_key(key) == (user, company)
+
+
+@given(name=names)
+def test_escaping_is_undone(name: str):
+    assert unescape(escape(name)) == name
+
+
+@pytest.mark.parametrize("at", [START, START + timedelta(hours=23, minutes=59, seconds=59)])
+def test_quarters_of_a_day_are_numbered_from_0_to_95(at: datetime):
+    assert quarter_of_day(at) == (0 if at == START else 95)
+
+
+@given(st.lists(rows(), max_size=20))
+def test_models_add_up_to_the_day(all_rows: list[Transaction]):
+    expected: Counter[date] = Counter()
+    for row in all_rows:
+        expected[row.at.date()] += figures_of(row).total_tokens
+    found: Counter[date] = Counter()
+    for part in merged(increments(all_rows)):
+        if part["kind"] == "day":
+            found[part["at"].date()] += sum(f.total_tokens for _, f in models_in(part))
+    assert +found == +expected
+    assert -found == -expected
+
+
+@given(st.lists(rows(), max_size=20))
+def test_the_active_quarters_of_a_day_are_those_with_a_run(all_rows: list[Transaction]):
+    expected: defaultdict[tuple[datetime, str, str | None], int] = defaultdict(int)
+    for row in all_rows:
+        if row.kind == "usage":
+            company_id = row.company.id if row.company else None
+            expected[day_start(row.at), row.user_id, company_id] |= 1 << quarter_of_day(row.at)
+    found = {
+        (part["at"], usage.user_id, usage.company_id): usage.active
+        for part in merged(increments(all_rows))
+        if part["kind"] == "day_users"
+        for usage in users_in(part)
+        if usage.active
+    }
+    assert found == expected
