@@ -29,6 +29,7 @@ from common.events.runs import RunRequestedV1
 from support.clock import FakeClock
 
 USAGE = TokenUsage(input_tokens=3, output_tokens=2)
+FILE = FileCited("f1", "report.csv", "c1")
 DONE = Finished("completed", USAGE)
 ERROR = ProviderError("provider_busy", "busy", retryable=True)
 
@@ -193,11 +194,12 @@ async def test_a_kept_response_that_cannot_be_streamed_is_read_as_stored():
     engine = ScriptedEngine(
         [Started("bg", background=True), Working(), Delta("Hello "), StreamLost()],
         [ProviderRefused(ERROR)],
-        snapshot=Snapshot(text="Hello world", finished=DONE),
+        snapshot=Snapshot(text="Hello world", finished=DONE, files=(FILE,)),
     )
     attempt = attempt_on(engine)
     ending = await attempt.drive()
     assert (ending.status, ending.retrieved, attempt.output.text) == ("completed", USAGE, "Hello world")
+    assert attempt.files == [FILE]
 
 
 async def test_a_takeover_of_a_kept_response_goes_on_where_readers_are():

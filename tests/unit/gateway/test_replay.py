@@ -73,6 +73,14 @@ def test_an_active_run_gives_its_text_so_far() -> None:
     assert cursor.sequence == 3
 
 
+def test_a_run_that_has_written_nothing_yet_is_named_once() -> None:
+    fresh = replace(RUN, state="active", text="", last_sequence=0, usage=None)
+    cursor = Cursor()
+    assert kinds(missing_events(fresh, cursor)) == ["run"]
+    assert missing_events(fresh, cursor) == []
+    assert not cursor.is_behind(event_of(1, 1, "run", {}))
+
+
 def test_an_active_run_that_is_stored_less_far_than_the_reader_has_come_gives_nothing() -> None:
     active = replace(RUN, state="active", text="Be", last_sequence=3, usage=None)
     cursor = Cursor(after_sequence=5)

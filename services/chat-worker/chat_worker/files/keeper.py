@@ -4,7 +4,6 @@ import mimetypes
 from pathlib import PurePosixPath
 from typing import Any
 
-from motor.motor_asyncio import AsyncIOMotorGridFSBucket
 from pymongo.errors import DuplicateKeyError
 
 from chat_worker.engine.interface import Engine, FileCited, ModelError
@@ -13,11 +12,11 @@ from common.events.runs import RunRequestedV1
 from common.ids import derived_id
 from common.log import get_logger
 from common.mongo.client import Database, Document
+from common.mongo.file_bytes import file_bytes
 from common.mongo.indexes import IndexSpec
 
 log = get_logger()
 
-BUCKET = "file_bytes"
 INDEXES = (
     IndexSpec(collection="files", keys=(("user_id", 1), ("run_id", 1)), why="the files of a user's run"),
 )
@@ -30,7 +29,7 @@ class FileKeeper:
 
     def __init__(self, db: Database, engine: Engine, clock: Clock, *, bytes_max: int) -> None:
         self._files = db["files"]
-        self._bucket = AsyncIOMotorGridFSBucket(db, bucket_name=BUCKET)
+        self._bucket = file_bytes(db)
         self._engine = engine
         self._clock = clock
         self._bytes_max = bytes_max

@@ -173,11 +173,9 @@ class Attempt:
                         case Working():
                             queued.reschedule(None)
                         case Annotation(data=data):
-                            self.annotations.append(data)
-                            self.writer.event(self.output, "annotation", data)
+                            self._note(data)
                         case FileCited():
-                            if event not in self.files:
-                                self.files.append(event)
+                            self._cite(event)
                         case Finished():
                             return Ending(status=event.status, reported=event.usage, error=event.error)
         except TimeoutError:
@@ -195,6 +193,16 @@ class Attempt:
             if not self.output.text:
                 FIRST_CHUNK_SECONDS.observe(self.clock.monotonic_s() - self.started_s)
             self.writer.text(self.output, text)
+
+    def _note(self, data: dict[str, Any]) -> None:
+        # A resumed stream starts from its beginning, so what is known comes again.
+        if data not in self.annotations:
+            self.annotations.append(data)
+            self.writer.event(self.output, "annotation", data)
+
+    def _cite(self, file: FileCited) -> None:
+        if file not in self.files:
+            self.files.append(file)
 
     async def _started(self, event: Started) -> None:
         if event.response_id is None or event.response_id == self.response_id:
@@ -218,13 +226,14 @@ class Attempt:
         snapshot = await self.snapshot(tries=3)
         if snapshot is None or snapshot.finished is None:
             return Ending(status="interrupted", error=INTERRUPTED)
-        self._say_rest(snapshot.text)
+        if len(snapshot.text) > len(self.output.text):
+            self.writer.text(self.output, snapshot.text[len(self.output.text) :])
+        for data in snapshot.annotations:
+            self._note(data)
+        for file in snapshot.files:
+            self._cite(file)
         finished = snapshot.finished
         return Ending(status=finished.status, retrieved=finished.usage, error=finished.error)
-
-    def _say_rest(self, text: str) -> None:
-        if len(text) > len(self.output.text):
-            self.writer.text(self.output, text[len(self.output.text) :])
 
     async def snapshot(self, *, tries: int) -> Snapshot | None:
         """Ask the provider for the stored response until it is finished, a few times."""

@@ -5,14 +5,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from gridfs.errors import NoFile
-from motor.motor_asyncio import AsyncIOMotorGridFSBucket
 
 from common.log import get_logger
 from common.mongo.client import Database
+from common.mongo.file_bytes import file_bytes
 
 log = get_logger()
-
-BUCKET = "file_bytes"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,7 +29,7 @@ class StoredFiles:
     def __init__(self, db: Database) -> None:
         self._files = db["files"]
         self._threads = db["threads"]
-        self._bucket = AsyncIOMotorGridFSBucket(db, bucket_name=BUCKET)
+        self._bucket = file_bytes(db)
 
     async def find(self, user_id: str, file_id: str) -> StoredFile | None:
         """Return the user's file, unless its thread was deleted."""
