@@ -1,6 +1,8 @@
 """The same product against a provider of somebody else's making: llmock, as a real process."""
 
+import sys
 from collections.abc import AsyncGenerator
+from pathlib import Path
 
 import httpx
 import pytest
@@ -12,7 +14,16 @@ from support.stack import Stack, running_stack
 @pytest.fixture
 async def llmock_url() -> AsyncGenerator[str]:
     port = free_port()
-    argv = ["llmock", "serve", "--host", "127.0.0.1", "--port", str(port), "--stream-chunk-delay-ms", "20"]
+    argv = [
+        str(Path(sys.executable).parent / "llmock"),
+        "serve",
+        "--host",
+        "127.0.0.1",
+        "--port",
+        str(port),
+        "--stream-chunk-delay-ms",
+        "20",
+    ]
     async with running("llmock", argv, port=port):
         yield f"http://127.0.0.1:{port}"
 

@@ -129,7 +129,7 @@ def gateway_services(
         stored_runs=stored_runs,
         hub=hub,
         ask=ask,
-        inbox=Inbox(db, clock),
+        inbox=Inbox(db),
         checks=(),
         stopping=stopping,
     )

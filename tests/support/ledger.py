@@ -81,6 +81,8 @@ async def ledger_on(
         publisher = Publisher(_no_channel, service="test")
         ledger = build_ledger(settings, db, publisher, its_clock)
         yield LedgerOnTrial(ledger=ledger, db=db, clock=its_clock, settings=settings)
+        for writer in ledger.writers:
+            await writer.close()
     finally:
         db.client.close()
 

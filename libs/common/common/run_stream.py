@@ -14,7 +14,6 @@ from dataclasses import dataclass
 import orjson
 
 TTL_S = 900
-MAX_ENTRIES = 20_000
 
 
 def stream_key(run_id: str) -> str:

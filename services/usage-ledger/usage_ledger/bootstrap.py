@@ -1,7 +1,6 @@
 """Joins the parts of the ledger."""
 
-import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
@@ -15,13 +14,21 @@ from common.amqp.topology import LEDGER_RPC, RUN_FINISHED
 from common.clock import Clock, SystemClock
 from common.crash_points import CrashPoints
 from common.events.envelope import Command
-from common.events.ledger import AdjustAccountV1, BalanceChangedV1, OpenAccountV1, PlaceHoldV1, ReleaseHoldV1
+from common.events.ledger import (
+    AdjustAccountV1,
+    BalanceChangedV1,
+    OpenAccountV1,
+    PlaceHoldV1,
+    ReleaseHoldV1,
+    SetQuotaV1,
+)
 from common.health import Check, mongo_check
 from common.log import get_logger
 from common.metrics import LEDGER_AUDITED_AT, LEDGER_VIOLATIONS
 from common.mongo.client import Database, connect
 from common.mongo.indexes import ensure_indexes
 from common.mongo.outbox import Outbox
+from common.tasks import background_tasks
 from common.tokens import count_tokens
 from common.usage_rollup import DAY, day_start
 from usage_ledger.audit.audit import Audit
@@ -30,6 +37,7 @@ from usage_ledger.handlers.adjust_account import AdjustAccount
 from usage_ledger.handlers.open_account import OpenAccount
 from usage_ledger.handlers.place_hold import PlaceHold
 from usage_ledger.handlers.release_hold import ReleaseHold
+from usage_ledger.handlers.set_quota import SetQuota
 from usage_ledger.handlers.settle_runs import SettleRuns
 from usage_ledger.handlers.sweep_holds import SweepHolds
 from usage_ledger.indexes import INDEXES
@@ -39,8 +47,10 @@ from usage_ledger.store.accounts import Accounts
 from usage_ledger.store.clock import DatabaseClock
 from usage_ledger.store.holds import ExpiredHolds
 from usage_ledger.store.journal import OUTBOX, Journal
+from usage_ledger.store.quotas import Quotas
 from usage_ledger.store.rollups import Rollups
 from usage_ledger.store.settlements import Settlements
+from usage_ledger.store.writer import Writer
 
 log = get_logger()
 
@@ -55,19 +65,23 @@ class Ledger:
     sweep: SweepHolds
     settle_runs: SettleRuns
     outbox: Outbox
+    writers: tuple[Writer, Writer]
     commands: dict[type[Command], CommandHandler]
 
 
 def build_ledger(settings: Settings, db: Database, publisher: Publisher, clock: Clock) -> Ledger:
     terms = settings.terms
     outbox = Outbox(db[OUTBOX], publisher, clock, events=(BalanceChangedV1,))
-    journal = Journal(db, outbox, clock, terms=terms, crash_points=CrashPoints(settings.crash_at))
+    # Two, so that a long fold keeps no settlement waiting.
+    writer, folding_writer = Writer(db, clock), Writer(db, clock)
+    crash_points = CrashPoints(settings.crash_at)
+    journal = Journal(db, writer, outbox, clock, terms=terms, crash_points=crash_points)
     accounts = Accounts(db, journal, clock, terms=terms, hold_ttl=settings.hold_ttl)
     settlements = Settlements(db, journal, clock, terms=terms)
     return Ledger(
         accounts=accounts,
         settlements=settlements,
-        rollups=Rollups(db),
+        rollups=Rollups(db, folding_writer),
         sweep=SweepHolds(
             ExpiredHolds(db),
             accounts,
@@ -78,11 +92,13 @@ def build_ledger(settings: Settings, db: Database, publisher: Publisher, clock: 
         ),
         settle_runs=SettleRuns(settlements),
         outbox=outbox,
+        writers=(writer, folding_writer),
         commands={
             OpenAccountV1: OpenAccount(accounts, clock, terms),
             PlaceHoldV1: PlaceHold(accounts, clock, terms),
             ReleaseHoldV1: ReleaseHold(accounts, clock, terms),
             AdjustAccountV1: AdjustAccount(accounts, clock, terms),
+            SetQuotaV1: SetQuota(Quotas(db, journal, clock, terms=terms), clock, terms),
         },
     )
 
@@ -96,43 +112,39 @@ async def start(settings: Settings) -> AsyncGenerator[Sequence[Check]]:
     await clock.refresh()
     async with Broker(settings.amqp_url, service="usage-ledger") as broker:
         ledger = build_ledger(settings, db, broker.publisher, clock)
-        async with _background(settings, ledger, db, clock) as tasks:
+        # What a killed predecessor left open would be in the way for a minute.
+        await ledger.writers[0].end_others()
+
+        async def sweep() -> None:
+            with suppress(PyMongoError):
+                # The last answer stays good enough while the database is away; the sweep then waits too.
+                await clock.refresh()
+            await ledger.sweep()
+
+        async def audit() -> None:
+            await audit_lately(db, clock, hold_ttl=settings.hold_ttl)
+
+        async def broker_check() -> Sequence[str]:
+            return broker.check()
+
+        loops = [
+            ledger.outbox.run(),
+            every(settings.sweep_every_s, sweep, name="sweep"),
+            every(settings.fold_every_s, ledger.rollups.fold, name="fold"),
+        ]
+        if settings.audit_every_s:
+            loops.append(every(settings.audit_every_s, audit, name="audit"))
+        async with background_tasks(*loops) as tasks_check:
             await broker.serve_rpc(LEDGER_RPC, ledger.commands, prefetch=settings.rpc_prefetch)
             await broker.consume_batches(
                 RUN_FINISHED, ledger.settle_runs, batch_max=settings.settle_batch_max
             )
-            yield (mongo_check(db), _sync(broker.check), _sync(lambda: _ended(tasks)))
+            yield (mongo_check(db), broker_check, tasks_check)
             await broker.drain(grace_s=settings.drain_s)
         await ledger.rollups.fold()
+        for writer in ledger.writers:
+            await writer.close()
     db.client.close()
-
-
-@asynccontextmanager
-async def _background(
-    settings: Settings, ledger: Ledger, db: Database, clock: DatabaseClock
-) -> AsyncGenerator[Sequence[asyncio.Task[None]]]:
-    async def sweep() -> None:
-        with suppress(PyMongoError):
-            # The last answer stays good enough while the database is away; the sweep then waits too.
-            await clock.refresh()
-        await ledger.sweep()
-
-    async def audit() -> None:
-        await audit_lately(db, clock, hold_ttl=settings.hold_ttl)
-
-    loops: list[tuple[str, float, Callable[[], Awaitable[object]]]] = [
-        ("sweep", settings.sweep_every_s, sweep),
-        ("fold", settings.fold_every_s, ledger.rollups.fold),
-        ("audit", settings.audit_every_s, audit),
-    ]
-    tasks = [asyncio.create_task(every(s, work, name=name), name=name) for name, s, work in loops if s]
-    tasks.append(asyncio.create_task(ledger.outbox.run(), name="outbox"))
-    try:
-        yield tasks
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def audit_lately(db: Database, clock: Clock, *, hold_ttl: timedelta) -> None:
@@ -144,14 +156,3 @@ async def audit_lately(db: Database, clock: Clock, *, hold_ttl: timedelta) -> No
     for code, count in found.items():
         LEDGER_VIOLATIONS.labels(code=code).set(count)
     LEDGER_AUDITED_AT.set(clock.now().timestamp())
-
-
-def _ended(tasks: Sequence[asyncio.Task[None]]) -> list[str]:
-    return [f"{task.get_name()} has ended" for task in tasks if task.done()]
-
-
-def _sync(check: Callable[[], list[str]]) -> Check:
-    async def asked() -> Sequence[str]:
-        return check()
-
-    return asked

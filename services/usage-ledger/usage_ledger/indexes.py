@@ -3,6 +3,9 @@
 from common.mongo.indexes import IndexSpec
 from common.usage_rollup import INCREMENTS, ROLLUPS, TRANSACTIONS
 from usage_ledger.store.journal import ACCOUNTS, OUTBOX
+from usage_ledger.store.writer import WRITERS
+
+_MONTH_S = 30 * 24 * 3600
 
 INDEXES = (
     IndexSpec(
@@ -14,6 +17,11 @@ INDEXES = (
         collection=ACCOUNTS,
         keys=(("company.id", 1), ("_id", 1)),
         why="the dashboard lists and names the users of a company",
+    ),
+    IndexSpec(
+        collection=ACCOUNTS,
+        keys=(("email_key", 1),),
+        why="pipedrive-sync finds the user of a person by e-mail",
     ),
     IndexSpec(
         collection=TRANSACTIONS,
@@ -55,5 +63,11 @@ INDEXES = (
         collection=OUTBOX,
         keys=(("at", 1),),
         why="the audit finds the oldest event that is not published",
+    ),
+    IndexSpec(
+        collection=WRITERS,
+        keys=(("at", 1),),
+        expire_after_s=_MONTH_S,
+        why="writers that died are forgotten one day",
     ),
 )

@@ -186,20 +186,27 @@ class Audit:
         self.counts.runs += len(runs)
         if not runs:
             return []
-        ids = [name(run["_id"]) for run in runs for name in (usage_id, correction_id)]
-        rows = self._db[TRANSACTIONS].find({"_id": {"$in": ids}}, {"usage": 1})
-        booked: dict[str, dict[str, int]] = {row["_id"]: row["usage"] async for row in rows}
+        usage = await self._rows([usage_id(run["_id"]) for run in runs])
+        estimates = [row["run_id"] for row in usage.values() if row["provisional"]]
+        corrections = await self._rows([correction_id(run_id) for run_id in estimates])
         violations: list[Violation] = []
         for run in runs:
-            row = booked.get(usage_id(run["_id"]))
+            row = usage.get(usage_id(run["_id"]))
+            correction = corrections.get(correction_id(run["_id"]), {"usage": {}})
             if row is None:
                 what = "the run is finished and not settled"
-            elif not _same_figures(run["usage"] or {}, row, booked.get(correction_id(run["_id"]), {})):
+            elif not _same_figures(run["usage"] or {}, row["usage"], correction["usage"]):
                 what = "the run is settled with other figures than its own"
             else:
                 continue
             violations.append(Violation(code="I5", what=what, ids={"run": run["_id"]}))
         return violations
+
+    async def _rows(self, ids: list[str]) -> dict[str, Document]:
+        if not ids:
+            return {}
+        fields = {"run_id": 1, "usage": 1, "provisional": 1}
+        return {row["_id"]: row async for row in self._db[TRANSACTIONS].find({"_id": {"$in": ids}}, fields)}
 
     async def _check_relays(self) -> AsyncIterator[Violation]:
         before = self._clock.now() - _GRACE

@@ -60,7 +60,7 @@ class Account:
 
     A repeated or late request for a hold is recognised by them without another read, so a hold is
     closed once and for all. `refused_at` is when a message could not be paid while nothing was held;
-    a rise of the balance clears it.
+    a rise of the balance clears it. `quota_at` and `quota_event` are the version of the quota in force.
     """
 
     profile: Profile
@@ -72,6 +72,8 @@ class Account:
     created_at: datetime
     last_active_at: datetime
     quota: int | None = None
+    quota_at: datetime | None = None
+    quota_event: str | None = None
     holds: tuple[Hold, ...] = ()
     closed_run_ids: tuple[str, ...] = ()
     granted_at: datetime | None = None

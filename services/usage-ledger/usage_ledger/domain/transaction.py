@@ -47,5 +47,9 @@ def grant_id(user_id: str, sequence: int) -> str:
     return f"grant:{user_id}:{sequence}"
 
 
+def quota_id(user_id: str, source_event: str) -> str:
+    return f"quota:{user_id}:{source_event}"
+
+
 def adjustment_id(request_id: str) -> str:
     return f"adjust:{request_id}"

@@ -12,6 +12,7 @@ from common.errors import Unavailable
 
 _WRITE_CONFLICT = 112
 _DUPLICATE_KEY = 11000
+_INTERRUPTED = 11601
 _ATTEMPTS_MAX = 25
 _PAUSE_S = 0.005
 _PAUSE_MAX_S = 0.25
@@ -57,8 +58,9 @@ def _is_conflict(error: PyMongoError) -> bool:
     if isinstance(error, BulkWriteError):
         details = cast(dict[str, Any], error.details)
         codes |= {item["code"] for item in details.get("writeErrors", ())}
-    # A duplicate key means that someone else has booked the same cause; the next read finds it.
-    if codes & {_WRITE_CONFLICT, _DUPLICATE_KEY}:
+    # A duplicate key means that someone else has booked the same cause, and the next read finds it;
+    # interrupted, that another writer was kept out and ended our transaction (see `store.writer`).
+    if codes & {_WRITE_CONFLICT, _DUPLICATE_KEY, _INTERRUPTED}:
         return True
     return error.has_error_label("TransientTransactionError")
 

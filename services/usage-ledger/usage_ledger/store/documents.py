@@ -10,6 +10,7 @@ from usage_ledger.domain.recovery import RunRecord
 from usage_ledger.domain.settlement import Settled
 from usage_ledger.domain.transaction import Transaction
 
+_QUOTA_FIELDS = ("quota", "quota_at", "quota_event")
 RUN_FIELDS = (
     "thread_id",
     "user_id",
@@ -36,6 +37,8 @@ def account_document(account: Account) -> Document:
         "available": account.available,
         "token_grant": account.token_grant,
         "quota": account.quota,
+        "quota_at": account.quota_at,
+        "quota_event": account.quota_event,
         "sequence": account.sequence,
         "holds": [asdict(hold) for hold in account.holds],
         "closed_run_ids": list(account.closed_run_ids),
@@ -59,6 +62,8 @@ def account_of(document: Document) -> Account:
         available=document["available"],
         token_grant=document["token_grant"],
         quota=document["quota"],
+        quota_at=document.get("quota_at"),
+        quota_event=document.get("quota_event"),
         sequence=document["sequence"],
         holds=tuple(Hold(**hold) for hold in document["holds"]),
         closed_run_ids=tuple(document["closed_run_ids"]),
@@ -73,6 +78,7 @@ def profile_fields(profile: Profile) -> Document:
     return {
         "name": profile.name,
         "email": profile.email,
+        "email_key": profile.email.strip().lower() if profile.email else None,
         "company": company_document(profile.company),
     }
 
@@ -156,9 +162,12 @@ def update_of(before: Account, after: Account) -> tuple[Document, Document]:
         update["$inc"] = added
     changed = {
         name: getattr(after, name)
-        for name in ("token_grant", "granted_at")
+        for name in ("token_grant", "granted_at", *_QUOTA_FIELDS)
         if getattr(after, name) != getattr(before, name)
     }
+    if changed.keys() & set(_QUOTA_FIELDS):
+        # A newer version of the same quota has no row, so the sequence alone would not tell.
+        condition |= {name: getattr(before, name) for name in _QUOTA_FIELDS}
     if after.balance > before.balance:
         # Also when it was not refused at the time of the read: a refusal in between is paid for now.
         changed["refused_at"] = None

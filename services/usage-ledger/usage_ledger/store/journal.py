@@ -3,9 +3,6 @@
 from collections.abc import Sequence
 
 from pymongo import InsertOne, UpdateOne
-from pymongo.errors import PyMongoError
-from pymongo.read_concern import ReadConcern
-from pymongo.write_concern import WriteConcern
 
 from common.clock import Clock
 from common.crash_points import CrashPoints
@@ -18,22 +15,27 @@ from usage_ledger.domain.rollup import increments
 from usage_ledger.domain.view import balance_changed
 from usage_ledger.store.conflicts import Outdated
 from usage_ledger.store.documents import account_document, row_document, update_of
+from usage_ledger.store.writer import Writer
 
 ACCOUNTS = "accounts"
 OUTBOX = "ledger_outbox"
-
-_COMMIT_ATTEMPTS_MAX = 3
-_READ_CONCERN = ReadConcern("snapshot")
-_WRITE_CONCERN = WriteConcern(w="majority", j=True)
 
 
 class Journal:
     """Stores accounts, rows, what the rows add to the rollups, and events, in one database transaction."""
 
     def __init__(
-        self, db: Database, outbox: Outbox, clock: Clock, *, terms: Terms, crash_points: CrashPoints
+        self,
+        db: Database,
+        writer: Writer,
+        outbox: Outbox,
+        clock: Clock,
+        *,
+        terms: Terms,
+        crash_points: CrashPoints,
     ) -> None:
         self._db = db
+        self._writer = writer
         self._outbox = outbox
         self._clock = clock
         self._terms = terms
@@ -47,13 +49,9 @@ class Journal:
         """
         if not postings:
             return
-        async with (
-            await self._db.client.start_session() as session,
-            session.start_transaction(_READ_CONCERN, _WRITE_CONCERN),
-        ):
+        async with self._writer.transaction() as session:
             await self._write(postings, session)
             self._reach("ledger.before_commit", postings)
-            await _commit(session)
         self._reach("ledger.after_commit", postings)
         self._outbox.wake()
 
@@ -89,16 +87,3 @@ class Journal:
         result = await self._db[ACCOUNTS].bulk_write(writes, session=session)
         if result.matched_count + result.inserted_count != len(writes):
             raise Outdated
-
-
-async def _commit(session: Session) -> None:
-    """Commit, and ask again while the answer is lost; committing twice is committing once."""
-    for attempt in range(_COMMIT_ATTEMPTS_MAX):
-        try:
-            await session.commit_transaction()
-        except PyMongoError as error:
-            is_last = attempt == _COMMIT_ATTEMPTS_MAX - 1
-            if is_last or not error.has_error_label("UnknownTransactionCommitResult"):
-                raise
-        else:
-            return

@@ -1,13 +1,12 @@
 """Folds what settlements add into the rollups, see `common.usage_rollup`."""
 
 from pymongo import ReplaceOne
-from pymongo.read_concern import ReadConcern
-from pymongo.write_concern import WriteConcern
 
 from common.mongo.client import Database, Document, Session
 from common.usage_rollup import INCREMENTS, ROLLUPS
 from usage_ledger.domain.rollup import merged
 from usage_ledger.store.conflicts import Outdated, translated
+from usage_ledger.store.writer import Writer
 
 _FOLD_MAX = 200
 
@@ -15,8 +14,9 @@ _FOLD_MAX = 200
 class Rollups:
     """The rollups, which only this class writes."""
 
-    def __init__(self, db: Database) -> None:
+    def __init__(self, db: Database, writer: Writer) -> None:
         self._db = db
+        self._writer = writer
 
     async def fold(self) -> int:
         """Fold until nothing is left; return how many increments that were. Raises Unavailable.
@@ -36,10 +36,7 @@ class Rollups:
 
     async def _fold(self, found: list[Document]) -> None:
         parts = merged(part for increment in found for part in increment["parts"])
-        async with (
-            await self._db.client.start_session() as session,
-            session.start_transaction(ReadConcern("snapshot"), WriteConcern(w="majority", j=True)),
-        ):
+        async with self._writer.transaction() as session:
             await self._add(parts, session)
             ids = [increment["_id"] for increment in found]
             result = await self._db[INCREMENTS].delete_many({"_id": {"$in": ids}}, session=session)
