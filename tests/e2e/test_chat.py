@@ -14,7 +14,7 @@ from common.events.ledger import AccountReply, AdjustAccountV1
 from common.ids import new_id
 from common.settings import DEVELOPMENT_SECRET
 from support.chat_client import Answer, ChatClient
-from support.fresh import fresh_database, fresh_redis, fresh_vhost
+from support.fresh import fresh_places
 from support.servers import Servers
 from support.sim import sim
 from support.stack import Stack, running_stack
@@ -23,11 +23,9 @@ from support.stack import Stack, running_stack
 @pytest.fixture(scope="module")
 async def stack(servers: Servers, management: httpx.AsyncClient) -> AsyncGenerator[Stack]:
     """One stack for all tests here; each has users of its own."""
-    redis_url = await fresh_redis(servers)
     async with (
-        fresh_database(servers) as db_url,
-        fresh_vhost(servers, management) as amqp_url,
-        running_stack(db_url=db_url, amqp_url=amqp_url, redis_url=redis_url, gateways=2) as stack,
+        fresh_places(servers, management) as places,
+        running_stack(**places, gateways=2) as stack,
     ):
         yield stack
 

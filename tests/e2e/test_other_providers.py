@@ -7,11 +7,14 @@ from pathlib import Path
 import httpx
 import pytest
 
+from common.ids import new_id
+from support.fresh import fresh_places
 from support.processes import free_port, running
+from support.servers import Servers
 from support.stack import Stack, running_stack
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 async def llmock_url() -> AsyncGenerator[str]:
     port = free_port()
     argv = [
@@ -28,12 +31,19 @@ async def llmock_url() -> AsyncGenerator[str]:
         yield f"http://127.0.0.1:{port}"
 
 
-@pytest.fixture
-async def stack(db_url: str, amqp_url: str, redis_url: str, llmock_url: str) -> AsyncGenerator[Stack]:
-    async with running_stack(
-        db_url=db_url, amqp_url=amqp_url, redis_url=redis_url, provider_url=f"{llmock_url}/v1"
-    ) as stack:
+@pytest.fixture(scope="module")
+async def stack(servers: Servers, management: httpx.AsyncClient, llmock_url: str) -> AsyncGenerator[Stack]:
+    """One stack for all tests here; each has users of its own."""
+    async with (
+        fresh_places(servers, management) as places,
+        running_stack(**places, provider_url=f"{llmock_url}/v1") as stack,
+    ):
         yield stack
+
+
+@pytest.fixture
+def me() -> str:
+    return new_id("q")
 
 
 async def misbehave(llmock_url: str, *behaviors: dict[str, object]) -> None:
@@ -41,14 +51,14 @@ async def misbehave(llmock_url: str, *behaviors: dict[str, object]) -> None:
         (await http.post("/_llmock/scenario", json={"behaviors": list(behaviors)})).raise_for_status()
 
 
-async def test_a_whole_answer_is_booked_as_reported(stack: Stack):
-    user = stack.client("u1")
+async def test_a_whole_answer_is_booked_as_reported(stack: Stack, me: str):
+    user = stack.client(me)
     thread_id = (await user.open())["thread"]["id"]
-    answer = await user.ask(thread_id, "an ordinary question")
+    answer = await user.ask(thread_id, f"an ordinary question of {me}")
     assert answer.status == "completed"
     assert answer.text
     await stack.drained()
-    (row,) = await stack.usage_rows()
+    (row,) = await stack.usage_rows(user_id=me)
     assert (-row["tokens"], row["estimated"]) == (answer.usage["total_tokens"], False)
     await stack.audit()
 
@@ -63,17 +73,17 @@ FAULTS = {
 
 @pytest.mark.parametrize(("behaviors", "status"), FAULTS.values(), ids=FAULTS.keys())
 async def test_a_fault_ends_in_a_terminal_state_and_a_closed_hold(
-    stack: Stack, llmock_url: str, behaviors: list[dict[str, object]], status: str
+    stack: Stack, me: str, llmock_url: str, behaviors: list[dict[str, object]], status: str
 ):
     await misbehave(llmock_url, *behaviors)
-    user = stack.client("u1")
+    user = stack.client(me)
     thread_id = (await user.open())["thread"]["id"]
-    answer = await user.ask(thread_id, f"a question for {status}")
+    answer = await user.ask(thread_id, f"a question of {me}")
     assert answer.status == status
     await stack.drained()
-    account = await stack.account("u1")
+    account = await stack.account(me)
     assert (account["held"], account["holds"]) == (0, [])
-    (row,) = await stack.usage_rows()
+    (row,) = await stack.usage_rows(user_id=me)
     assert row["estimated"] is (status == "interrupted")
     assert (row["tokens"] == 0) is (status == "failed")
     await stack.audit()

@@ -3,6 +3,7 @@
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from itertools import count
+from typing import TypedDict
 from urllib.parse import urlsplit
 
 import httpx
@@ -13,6 +14,16 @@ from common.ids import new_id
 from support.servers import Servers
 
 _REDIS_DATABASES = 16
+
+
+class Places(TypedDict):
+    """URLs of empty places, as the product's whole stack takes them."""
+
+    db_url: str
+    amqp_url: str
+    redis_url: str
+
+
 _redis_database = count()
 
 
@@ -45,3 +56,11 @@ async def fresh_database(servers: Servers) -> AsyncGenerator[str]:
     yield url
     async with AsyncMongoClient(url) as client:
         await client.drop_database(name)
+
+
+@asynccontextmanager
+async def fresh_places(servers: Servers, management: httpx.AsyncClient) -> AsyncGenerator[Places]:
+    """Make all three."""
+    redis_url = await fresh_redis(servers)
+    async with fresh_database(servers) as db_url, fresh_vhost(servers, management) as amqp_url:
+        yield Places(db_url=db_url, amqp_url=amqp_url, redis_url=redis_url)
