@@ -75,7 +75,6 @@ class CrmOnTrial:
     app: FastAPI
     """The gateway's application."""
     random: Random = field(default_factory=lambda: Random(7))
-    _heard: set[str] = field(default_factory=set[str])
 
     @property
     def api(self) -> Api:
@@ -150,10 +149,10 @@ class CrmOnTrial:
 
     async def hear_balances(self) -> None:
         """Bring the ledger's events to pipedrive-sync."""
-        async for row in self.ledger.db["ledger_outbox"].find():
-            if row["_id"] not in self._heard:
-                self._heard.add(row["_id"])
-                await self.parts.balances(_delivery(row["_id"], BalanceChangedV1.model_validate(row["body"])))
+        outbox = self.ledger.db["ledger_outbox"]
+        for row in await outbox.find().to_list(None):
+            await self.parts.balances(_delivery(row["_id"], BalanceChangedV1.model_validate(row["body"])))
+            await outbox.delete_one({"_id": row["_id"]})
         await self.parts.balances.note()
 
     async def settle(self) -> None:

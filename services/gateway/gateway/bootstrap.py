@@ -43,7 +43,7 @@ async def open_services(settings: Settings) -> AsyncGenerator[Services]:
         streams_per_user=settings.streams_per_user,
     )
     await ensure_indexes(db, INDEXES)
-    inbox = Inbox(db, clock)
+    inbox = Inbox(db)
     hub = RunHub(redis, stored_runs, clock, stopping=stopping)
     async with (
         Broker(settings.amqp_url, service=SERVICE) as broker,

@@ -202,15 +202,17 @@ class Ask:
         return follower
 
     async def _start(self, asked: _Asked) -> None:
-        # The hold and the writes to the thread do not depend on each other, and each waits for a disk.
-        held, stored = await asyncio.gather(self._hold(asked), self._store(asked), return_exceptions=True)
-        if isinstance(held, BaseException) or isinstance(stored, BaseException):
-            await self._take_back(asked.message, release=not isinstance(held, Refused))
-            raise stored if isinstance(stored, BaseException) else held  # type: ignore[misc]
+        # The thread is taken before the hold is placed: of many messages at once only those that own
+        # their thread draw on the balance, so none is refused for the sake of one that loses anyway.
+        stored = False
         try:
+            await self._store(asked)
+            stored = True
+            held = await self._hold(asked)
             await self.publisher.publish(self._request(asked, held.hold_tokens))
-        except Unavailable:
-            if await self._take_back(asked.message, release=True):
+        except (AppError, PyMongoError) as error:
+            maybe_held = stored and not isinstance(error, Refused)
+            if await self._take_back(asked.message, release=maybe_held):
                 raise
 
     async def _hold(self, asked: _Asked) -> HoldReply:

@@ -5,13 +5,13 @@ from collections.abc import Sequence
 
 from pymongo.errors import DuplicateKeyError
 
-from common.clock import Clock
-from common.errors import IdReused
+from common.errors import IdReused, Unavailable
 from common.integration_inbox import DECISIONS, INBOX, KEPT_DAYS, InboxRow, inbox_row
 from common.mongo.client import Database, Document
 from common.mongo.indexes import IndexSpec
 
 _LOOK_EVERY_S = 0.05
+_STORED_WITHIN_S = 4.0
 
 INDEXES = (
     IndexSpec(
@@ -30,22 +30,29 @@ INDEXES = (
 
 
 class Inbox:
-    def __init__(self, db: Database, clock: Clock) -> None:
+    def __init__(self, db: Database) -> None:
         self._inbox = db[INBOX]
         self._decisions = db[DECISIONS]
-        self._clock = clock
         self._arrived = asyncio.Event()
 
     async def add(self, row: InboxRow) -> None:
         """Store a notification; when this returns, it is safe. The same one again is only counted.
 
-        Raises IdReused when its sender used the id for something else before.
+        Raises IdReused when its sender used the id for something else before, Unavailable when the
+        database does not answer while the sender still listens.
         """
+        try:
+            async with asyncio.timeout(_STORED_WITHIN_S):
+                await self._store(row)
+        except TimeoutError:
+            raise Unavailable from None
+        self._arrived.set()
+
+    async def _store(self, row: InboxRow) -> None:
         try:
             await self._inbox.insert_one(row.document())
         except DuplicateKeyError:
             await self._add_copy(row)
-        self._arrived.set()
 
     async def _add_copy(self, row: InboxRow) -> None:
         await self._inbox.update_one({"_id": row.id}, {"$inc": {"copies": 1}})
@@ -73,9 +80,10 @@ class Inbox:
 
     async def decision(self, row_id: str, *, within_s: float) -> Document | None:
         """Return what became of a row; None if nothing is decided in time."""
-        deadline_s = self._clock.monotonic_s() + within_s
+        loop = asyncio.get_running_loop()
+        deadline_s = loop.time() + within_s
         while True:
             decision = await self._decisions.find_one({"_id": row_id})
-            if decision is not None or self._clock.monotonic_s() >= deadline_s:
+            if decision is not None or loop.time() >= deadline_s:
                 return decision
             await asyncio.sleep(_LOOK_EVERY_S)

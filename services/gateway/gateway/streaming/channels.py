@@ -67,6 +67,9 @@ class Channels:
                 await self._serve()
             except (RedisError, OSError) as error:
                 log.warning("redis_channels_lost", error=type(error).__name__)
+            except Exception:
+                # The edge: what one run's channel says must not end the others' for good.
+                log.exception("redis_channels_failed")
             await asyncio.sleep(_RECONNECT_PAUSE_S)
 
     async def _serve(self) -> None:

@@ -43,7 +43,9 @@ def _missing(run: StoredRun, cursor: Cursor) -> Iterator[RunEvent]:
         return
     if cursor.sequence == 0:
         names = {"run_id": run.id, "thread_id": run.thread_id, "message_id": run.message_id}
-        yield event_of(0, 1, "run", names)
+        opening = event_of(0, 1, "run", names)
+        cursor.take(opening)
+        yield opening
     # `done` alone carries the last sequence: whoever has seen that one lacks nothing.
     sequence = run.last_sequence - 1 if run.is_terminal else run.last_sequence
     delta = cursor.take_stored_text(run.text, sequence=sequence)
