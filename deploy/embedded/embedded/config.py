@@ -10,6 +10,7 @@ from common.settings import DEVELOPMENT_SECRET
 from embedded.ports import LOOPBACK
 
 _DEPLOY = Path(__file__).parents[2]
+_BUILT_APP = _DEPLOY.parent / "app" / "dist"
 _EVERYWHERE = {"0.0.0.0", "::"}  # noqa: S104 - compared with, not bound
 _DRAIN_S = 10
 """Shorter than in production: whoever presses Ctrl-C waits. An answer that is cut is taken up again."""
@@ -49,6 +50,7 @@ def read_config(environ: Mapping[str, str], env_file: Path) -> Config:
     from_file = {name: value for name, value in dotenv_values(env_file).items() if value}
     defaults = {
         "ADDRESS": LOOPBACK,
+        "APP_DIR": str(_BUILT_APP) if _BUILT_APP.is_dir() else "",
         "ASSISTANTS_DIR": str(_DEPLOY / "assistants"),
         "DATA_DIR": ".run",
         "DRAIN_S": str(_DRAIN_S),

@@ -6,6 +6,7 @@ from starlette.middleware import Middleware
 from common.health import health_router
 from gateway import docs
 from gateway.asking import routes as asking
+from gateway.built_app import app_router
 from gateway.context import Services
 from gateway.errors import handle_errors
 from gateway.files import routes as files
@@ -38,6 +39,8 @@ def create_app(services: Services) -> FastAPI:
     )
     app.state.services = services
     handle_errors(app)
+    if services.settings.app_dir is not None:
+        app.include_router(app_router(services.settings.app_dir))
     for router in _routers():
         app.include_router(router)
     app.include_router(health_router(services.checks), dependencies=[PUBLIC])

@@ -1,5 +1,6 @@
 """Settings of the gateway; the names are the operator's (`DIST_URL`, `MESSAGES_PER_MINUTE`, …)."""
 
+from pathlib import Path
 from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator
@@ -17,6 +18,8 @@ class Settings(CommonSettings, SecretSettings, AssistantSettings):
     int_url: str = Field(default="", description="origin of the main integration, allowed for /int by CORS")
     int_user: str = ""
     int_password: str = Field(default="", repr=False)
+
+    app_dir: Path | None = Field(default=None, description="the built app; without it there is only the API")
 
     message_bytes_max: int = Field(default=32 * 1024, gt=0)
     body_bytes_max: int = Field(default=64 * 1024, gt=0)

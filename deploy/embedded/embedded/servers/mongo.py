@@ -22,7 +22,9 @@ def mongo(data_dir: Path, ports: Iterator[int]) -> Part:
     directory.mkdir(parents=True, exist_ok=True)
     # Named but empty: no configuration of the machine is read.
     (directory / "secantusd.toml").write_text("", encoding="utf-8")
-    url = f"mongodb://{LOOPBACK}:{port}/{DATABASE}?directConnection=true"
+    # This server goes through all retryable writes of the last half hour at each new one, so that a write
+    # costs ten times as much after some thousands.
+    url = f"mongodb://{LOOPBACK}:{port}/{DATABASE}?directConnection=true&retryWrites=false"
     argv = (
         *(str(Path(sys.executable).parent / "secantusd-py"), "--host", LOOPBACK, "--port", str(port)),
         *("--config", str(directory / "secantusd.toml"), "--storage-path", str(directory / "data")),

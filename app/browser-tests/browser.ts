@@ -1,0 +1,91 @@
+/** A real browser in front of the built files, with the headers that the gateway sends along with them. */
+
+import { createReadStream, existsSync } from "node:fs";
+import { createServer, type Server } from "node:http";
+import { extname, join } from "node:path";
+import { type Browser, type BrowserContext, chromium, type Page } from "playwright-core";
+
+const DIST = new URL("../dist", import.meta.url).pathname;
+
+export const CONTENT_POLICY = [
+  "default-src 'none'",
+  "script-src 'self'",
+  "style-src 'self'",
+  "img-src 'self' data: blob:",
+  "connect-src 'self'",
+  "font-src 'self'",
+  "base-uri 'none'",
+  "form-action 'self'",
+  "frame-ancestors 'none'",
+  "require-trusted-types-for 'script'",
+  "trusted-types app",
+].join("; ");
+
+const MEDIA_TYPES: Record<string, string> = {
+  ".css": "text/css",
+  ".html": "text/html; charset=utf-8",
+  ".js": "text/javascript",
+  ".svg": "image/svg+xml",
+  ".woff2": "font/woff2",
+};
+
+/** Pages get `index.html`; what is missing below `/assets/` is missing. */
+export async function serveDist(): Promise<{ origin: string; close: () => Promise<void> }> {
+  if (!existsSync(join(DIST, "index.html"))) throw new Error("no built files: run `npm run build` first");
+  const server = createServer((request, response) => {
+    const { pathname } = new URL(request.url ?? "/", "http://localhost");
+    const isAsset = pathname.startsWith("/assets/");
+    const path = join(DIST, isAsset ? pathname : "index.html");
+    if (!existsSync(path)) {
+      response.writeHead(404).end();
+      return;
+    }
+    response.writeHead(200, {
+      "Content-Type": MEDIA_TYPES[extname(path)] ?? "application/octet-stream",
+      "Content-Security-Policy": CONTENT_POLICY,
+      "X-Content-Type-Options": "nosniff",
+      "Referrer-Policy": "no-referrer",
+    });
+    createReadStream(path).pipe(response);
+  });
+  await new Promise<void>(resolve => server.listen(0, "127.0.0.1", resolve));
+  return { origin: originOf(server), close: () => new Promise(resolve => server.close(() => resolve())) };
+}
+
+function originOf(server: Server): string {
+  const address = server.address();
+  if (address === null || typeof address === "string") throw new Error("the server has no port");
+  return `http://127.0.0.1:${address.port}`;
+}
+
+export function launch(): Promise<Browser> {
+  return chromium.launch({
+    executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
+    args: ["--no-sandbox", "--disable-gpu", "--disable-quic", "--disable-background-networking"],
+  });
+}
+
+/** A page that keeps what it complained about and what it asked of other origins. */
+export interface WatchedPage {
+  page: Page;
+  complaints: string[];
+  foreignRequests: string[];
+}
+
+export async function openPage(context: BrowserContext, origin: string): Promise<WatchedPage> {
+  const page = await context.newPage();
+  const complaints: string[] = [];
+  const foreignRequests: string[] = [];
+  page.on("console", message => {
+    if (message.type() === "error" || message.type() === "warning") complaints.push(message.text());
+  });
+  page.on("pageerror", error => complaints.push(String(error)));
+  page.on("dialog", dialog => {
+    complaints.push(`dialog: ${dialog.message()}`);
+    void dialog.dismiss();
+  });
+  page.on("request", request => {
+    if (!request.url().startsWith(origin)) foreignRequests.push(request.url());
+  });
+  return { page, complaints, foreignRequests };
+}

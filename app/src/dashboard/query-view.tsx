@@ -1,0 +1,67 @@
+import { type JSX, Match, Show, Switch } from "solid-js";
+import { useApp, useFormats } from "../features/app-context";
+import { CHAT_TEXTS, failureText } from "../texts/chat";
+import { useDashboardTexts } from "./context";
+import type { ServerQuery } from "./create-query";
+
+interface QueryViewProps<T> {
+  query: ServerQuery<T>;
+  isEmpty?: (data: T) => boolean;
+  empty?: JSX.Element;
+  children: (data: () => T) => JSX.Element;
+}
+
+/** Loading, failed, empty and there look different, and what was there stays while more is loaded. */
+export function QueryView<T>(props: QueryViewProps<T>) {
+  const texts = useDashboardTexts();
+  const formats = useFormats();
+
+  return (
+    <>
+      <Show when={props.query.failure()}>
+        {failure => <FailureNote query={props.query} text={failure()} />}
+      </Show>
+      <Switch>
+        <Match when={props.query.data() !== undefined}>
+          <div class="query" classList={{ dimmed: props.query.isLoading() || !!props.query.failure() }}>
+            <Show
+              when={!props.isEmpty?.(props.query.data() as T)}
+              fallback={<p class="empty">{props.empty}</p>}
+            >
+              {props.children(() => props.query.data() as T)}
+            </Show>
+          </div>
+          <p class="freshness">
+            {texts().updated(formats().time(props.query.updatedAt() ?? new Date()))}{" "}
+            <button type="button" class="link" onClick={() => props.query.reload()}>
+              {texts().refresh}
+            </button>
+          </p>
+        </Match>
+        <Match when={props.query.isLoading()}>
+          <div class="skeleton" role="status" aria-label={texts().loading}>
+            <i />
+            <i />
+            <i />
+          </div>
+        </Match>
+      </Switch>
+    </>
+  );
+}
+
+function FailureNote<T>(props: { query: ServerQuery<T>; text: Parameters<typeof failureText>[1] }) {
+  const { preferences } = useApp().preferences;
+  const texts = useDashboardTexts();
+  return (
+    <p class="notice problem" role="alert">
+      <span>
+        {failureText(CHAT_TEXTS[preferences.language], props.text)}{" "}
+        <Show when={props.query.data() !== undefined}>{texts().stale}</Show>
+      </span>
+      <button type="button" class="link" onClick={() => props.query.reload()}>
+        {texts().retry}
+      </button>
+    </p>
+  );
+}

@@ -1,0 +1,125 @@
+import { createMemo, For, Show } from "solid-js";
+import { type Answer, type Exchange, isActive } from "../../state/conversation";
+import { Icon } from "../../ui/icon";
+import { fileAddress } from "../../ui/markdown/addresses";
+import { Markdown } from "../../ui/markdown/markdown";
+import { useTexts } from "../app-context";
+import { AnswerActions } from "./answer-actions";
+import { CopyButton } from "./copy-button";
+
+interface ExchangeProps {
+  threadId: string | undefined;
+  exchange: Exchange;
+  isLast: boolean;
+  isBusy: boolean;
+  isStopping: boolean;
+  onAsk: (text: string) => void;
+  onEdit: (text: string) => void;
+}
+
+/** A question and its answer. */
+export function ExchangeView(props: ExchangeProps) {
+  const texts = useTexts();
+  const answer = () => props.exchange.answer;
+  const isThinking = () => isActive(props.exchange) && answer().text === "";
+  // What was on the screen when Stop was pressed stays; what came later follows when the answer has ended.
+  const text = createMemo<string>(
+    shown => (props.isStopping && isActive(props.exchange) ? shown : answer().text),
+    "",
+  );
+
+  return (
+    <article class="exchange" classList={{ last: props.isLast }}>
+      <section class="question">
+        <h2 class="sr-only">{texts().you}</h2>
+        <div class="question-text" dir="auto">
+          {props.exchange.question.text}
+        </div>
+        <div class="actions">
+          <CopyButton text={props.exchange.question.text} />
+          <button
+            type="button"
+            class="icon-button small"
+            aria-label={texts().edit}
+            title={texts().edit}
+            onClick={() => props.onEdit(props.exchange.question.text)}
+          >
+            <Icon name="pencil" />
+          </button>
+        </div>
+      </section>
+      <section class="answer" classList={{ active: isActive(props.exchange) }}>
+        <h2 class="sr-only">{texts().answer}</h2>
+        <Show when={isThinking()}>
+          <p class="thinking">{texts().thinking}</p>
+        </Show>
+        <Show when={answer().text !== ""}>
+          <Markdown
+            text={text()}
+            isComplete={!isActive(props.exchange)}
+            files={answer().files}
+            labels={texts()}
+          />
+        </Show>
+        <Files answer={answer()} />
+        <Ending {...props} />
+        <Show when={!isActive(props.exchange)}>
+          <AnswerActions
+            threadId={props.threadId}
+            exchange={props.exchange}
+            canRegenerate={props.isLast && !props.isBusy}
+            onRegenerate={() => props.onAsk(props.exchange.question.text)}
+          />
+        </Show>
+      </section>
+    </article>
+  );
+}
+
+function Files(props: { answer: Answer }) {
+  const texts = useTexts();
+  return (
+    <Show when={props.answer.files.length > 0}>
+      <ul class="files" aria-label={texts().files}>
+        <For each={props.answer.files}>
+          {file => (
+            <li>
+              <a href={fileAddress(file.id)} download={file.name} aria-label={texts().download(file.name)}>
+                <Icon name="file" />
+                {file.name}
+              </a>
+            </li>
+          )}
+        </For>
+      </ul>
+    </Show>
+  );
+}
+
+/** Why the answer is not as long or as good as it should be. */
+function Ending(props: ExchangeProps) {
+  const texts = useTexts();
+  const answer = () => props.exchange.answer;
+  const reason = () => {
+    const { status, error } = answer();
+    if (status === "cancelled") return texts().endings.cancelled;
+    const known =
+      error && Object.hasOwn(texts().answerErrors, error.code) && texts().answerErrors[error.code];
+    return known || texts().endings[status];
+  };
+  const canAskAgain = () =>
+    props.isLast && !props.isBusy && ["failed", "interrupted"].includes(answer().status);
+
+  return (
+    <Show when={reason()}>
+      <p class="ending" data-status={answer().status}>
+        {reason()}{" "}
+        <Show when={canAskAgain() && answer().error?.isRetryable !== false}>
+          <button type="button" class="link" onClick={() => props.onAsk(props.exchange.question.text)}>
+            {texts().askAgain}
+          </button>
+        </Show>
+      </p>
+    </Show>
+  );
+}

@@ -1,0 +1,196 @@
+// @vitest-environment jsdom
+import { describe, expect, test, vi } from "vitest";
+import type { ChatApi, Message, MessagePage } from "../api/chat-api";
+import { Problem } from "../api/problem";
+import { type Conversations, createConversations } from "./conversations";
+import type { Failure } from "./failure";
+
+const THREAD = "t_1";
+
+function page(messages: Partial<Message>[], cursor: string | null = null): MessagePage {
+  const base = { created_at: "2026-11-22T10:00:00Z", flagged: false, run_id: "r_1", text: "" };
+  return {
+    thread: {
+      id: THREAD,
+      title: "Title",
+      created_at: "2026-11-22T10:00:00Z",
+      updated_at: "2026-11-22T10:00:00Z",
+      messages: messages.map(message => ({ ...base, ...message }) as Message),
+    },
+    next_cursor: cursor,
+  };
+}
+
+const ANSWERED = page([
+  { id: "m_1", role: "user", text: "Hi", status: "sent" },
+  { id: "n_1", role: "assistant", text: "Hello there", status: "completed", files: [] },
+]);
+const ACTIVE = page([
+  { id: "m_1", role: "user", text: "Hi", status: "sent" },
+  { id: "n_1", role: "assistant", text: "", status: "active", files: [] },
+]);
+
+const line = (sequence: number, event: string, data: unknown) =>
+  `id: r_1:${sequence}\nevent: ${event}\ndata: ${JSON.stringify(data)}\n\n`;
+const RUN = line(1, "run", { run_id: "r_1", thread_id: THREAD, message_id: "m_1" });
+const TEXT = line(2, "delta", { text: "Hello there", at: 0 });
+const USAGE = line(3, "usage", { input_tokens: 5, output_tokens: 2, token_balance: 93 });
+const DONE = line(4, "done", { status: "completed" });
+
+function setUp(changes: Partial<ChatApi> = {}) {
+  const failures: Failure[] = [];
+  const balances: number[] = [];
+  const api = {
+    readThread: vi.fn(() => Promise.resolve(ANSWERED)),
+    sendMessage: vi.fn(() => Promise.resolve(new Response(RUN + TEXT + USAGE + DONE))),
+    readRun: vi.fn(() => Promise.resolve(new Response(RUN + TEXT + USAGE + DONE))),
+    cancelRun: vi.fn(() => Promise.resolve()),
+    flagMessage: vi.fn(() => Promise.resolve()),
+    unflagMessage: vi.fn(() => Promise.resolve()),
+    ...changes,
+  };
+  const conversations = createConversations(api as unknown as ChatApi, {
+    onThread: () => undefined,
+    onAnswered: () => undefined,
+    onBalance: balance => balances.push(balance),
+    notice: failure => {
+      failures.push(failure);
+      return failure;
+    },
+  });
+  return { api, conversations, failures, balances };
+}
+
+const shown = (conversations: Conversations) =>
+  conversations.get(THREAD)?.exchanges.map(({ question, answer }) => ({
+    question: question.text,
+    answer: answer.text,
+    status: answer.status,
+  }));
+
+test("a message is on the screen before the server has it, and its answer follows", async () => {
+  const { conversations, balances } = setUp();
+  const asked = conversations.ask(THREAD, "Hi", "c-1");
+  expect(shown(conversations)).toEqual([{ question: "Hi", answer: "", status: "active" }]);
+  expect(await asked).toBeUndefined();
+  await vi.waitFor(() =>
+    expect(shown(conversations)).toEqual([{ question: "Hi", answer: "Hello there", status: "completed" }]),
+  );
+  await vi.waitFor(() => expect(conversations.get(THREAD)?.exchanges[0]?.answer.id).toBe("n_1"));
+  expect(balances).toEqual([93]);
+});
+
+test("a refused message leaves nothing on the screen and says why", async () => {
+  const problem = new Problem(429, { code: "insufficient_balance" });
+  const { conversations } = setUp({ sendMessage: () => Promise.reject(problem) });
+  expect(await conversations.ask(THREAD, "Hi", "c-1")).toMatchObject({ kind: "out_of_tokens" });
+  expect(shown(conversations)).toEqual([]);
+});
+
+test("a thread that is answering is read and followed to the end", async () => {
+  const readThread = vi.fn<ChatApi["readThread"]>();
+  readThread.mockResolvedValueOnce(ACTIVE).mockResolvedValue(ANSWERED);
+  const { conversations, api } = setUp({ readThread });
+  await conversations.open(THREAD);
+  await vi.waitFor(() =>
+    expect(shown(conversations)).toEqual([{ question: "Hi", answer: "Hello there", status: "completed" }]),
+  );
+  expect(api.readRun).toHaveBeenCalledWith("r_1:0", expect.anything());
+  expect(api.sendMessage).not.toHaveBeenCalled();
+});
+
+test("a run that ended unseen shows what is stored", async () => {
+  const readThread = vi.fn<ChatApi["readThread"]>();
+  readThread.mockResolvedValueOnce(ACTIVE).mockResolvedValue(ANSWERED);
+  const { conversations, failures } = setUp({
+    readThread,
+    readRun: () => Promise.resolve(new Response(null, { status: 204 })),
+  });
+  await conversations.open(THREAD);
+  await vi.waitFor(() => expect(shown(conversations)?.[0]?.answer).toBe("Hello there"));
+  expect(failures).toEqual([]);
+});
+
+test("when another tab is asking, its question and answer are shown", async () => {
+  const busy = new Problem(409, { code: "thread_busy" });
+  const { conversations } = setUp({ sendMessage: () => Promise.reject(busy) });
+  expect(await conversations.ask(THREAD, "Me too", "c-2")).toEqual({ kind: "busy" });
+  await vi.waitFor(() => expect(shown(conversations)?.map(({ question }) => question)).toEqual(["Hi"]));
+});
+
+test("a thread that is not there says so; one that cannot be read anew stays as it is", async () => {
+  const gone = setUp({ readThread: () => Promise.reject(new Problem(404, { code: "not_found" })) });
+  await gone.conversations.open(THREAD);
+  expect(gone.conversations.get(THREAD)).toMatchObject({ status: "failed", failure: { kind: "not_found" } });
+
+  const readThread = vi.fn<ChatApi["readThread"]>();
+  readThread.mockResolvedValueOnce(ANSWERED).mockRejectedValueOnce(new Problem(503, { code: "unavailable" }));
+  const away = setUp({ readThread });
+  await away.conversations.open(THREAD);
+  await away.conversations.open(THREAD);
+  expect(away.conversations.get(THREAD)).toMatchObject({ status: "ready", exchanges: [{ runId: "r_1" }] });
+});
+
+describe("a flag", () => {
+  const flag = { reasons: ["wrong"], note: null };
+
+  test("is set and taken back by the id of the message", async () => {
+    const { conversations, api } = setUp();
+    await conversations.open(THREAD);
+    await conversations.setFlag(THREAD, "r_1", { part: "answer", flag });
+    expect(api.flagMessage).toHaveBeenCalledWith("n_1", flag);
+    expect(conversations.get(THREAD)?.exchanges[0]?.answer.isFlagged).toBe(true);
+    await conversations.setFlag(THREAD, "r_1", { part: "answer", flag: undefined });
+    expect(api.unflagMessage).toHaveBeenCalledWith("n_1");
+    expect(conversations.get(THREAD)?.exchanges[0]?.answer.isFlagged).toBe(false);
+  });
+
+  test("that could not be set is not shown", async () => {
+    const { conversations } = setUp({ flagMessage: () => Promise.reject(new TypeError("network")) });
+    await conversations.open(THREAD);
+    await expect(conversations.setFlag(THREAD, "r_1", { part: "answer", flag })).rejects.toThrow();
+    expect(conversations.get(THREAD)?.exchanges[0]?.answer.isFlagged).toBe(false);
+  });
+});
+
+test("stopping asks once, and the answer keeps what it has", async () => {
+  let finish: () => void = () => undefined;
+  const body = new ReadableStream<Uint8Array>({
+    start(controller) {
+      controller.enqueue(new TextEncoder().encode(RUN + TEXT));
+      finish = () => {
+        controller.enqueue(new TextEncoder().encode(line(3, "done", { status: "cancelled" })));
+        controller.close();
+      };
+    },
+  });
+  const { conversations, api } = setUp({ sendMessage: () => Promise.resolve(new Response(body)) });
+  await conversations.ask(THREAD, "Hi", "c-1");
+  await vi.waitFor(() => expect(shown(conversations)?.[0]?.answer).toBe("Hello there"));
+  const stopped = conversations.stop(THREAD);
+  void conversations.stop(THREAD);
+  await stopped;
+  expect(api.cancelRun).toHaveBeenCalledExactlyOnceWith("r_1");
+  finish();
+  await vi.waitFor(() => expect(shown(conversations)?.[0]?.status).not.toBe("active"));
+});
+
+test("a message that is being sent is not doubled by reading the thread meanwhile", async () => {
+  const sent = Promise.withResolvers<Response>();
+  const { conversations } = setUp({ sendMessage: () => sent.promise });
+  const asked = conversations.ask(THREAD, "Hi", "c-1");
+  const opened = conversations.open(THREAD);
+  sent.resolve(new Response(RUN + TEXT + USAGE + DONE));
+  await Promise.all([asked, opened]);
+  await vi.waitFor(() => expect(conversations.get(THREAD)?.exchanges[0]?.answer.id).toBe("n_1"));
+  expect(shown(conversations)).toHaveLength(1);
+});
+
+test("a message that is sent again after a reload joins its run on the screen, too", async () => {
+  const { conversations } = setUp();
+  await conversations.open(THREAD);
+  await conversations.ask(THREAD, "Hi", "c-1");
+  await vi.waitFor(() =>
+    expect(shown(conversations)).toEqual([{ question: "Hi", answer: "Hello there", status: "completed" }]),
+  );
+});

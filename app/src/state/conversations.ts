@@ -1,0 +1,279 @@
+/** The threads that are open in this tab: what they say, and the runs that are followed. */
+
+import { batch } from "solid-js";
+import { createStore, reconcile, unwrap } from "solid-js/store";
+import type { ChatApi, MessagePage, Thread } from "../api/chat-api";
+import { backoffMs, pause } from "../stream/backoff";
+import { followRun } from "../stream/follow-run";
+import type { RunEvent } from "../stream/run-event";
+import { applyRunEvent } from "./apply-run-event";
+import { type Exchange, exchangesOf, isActive, mergeExchanges, newExchange } from "./conversation";
+import { type Failure, failureOf, isAbort } from "./failure";
+
+/** After a run, only its own exchange is of interest, and one before for good measure. */
+const LATEST = 2;
+
+export interface Conversation {
+  status: "loading" | "ready" | "failed";
+  failure: Failure | undefined;
+  exchanges: Exchange[];
+  olderCursor: string | undefined;
+  isLoadingOlder: boolean;
+  /** The answer goes on, but there is no connection to read it by. */
+  isLinkLost: boolean;
+  isStopping: boolean;
+}
+
+export interface Conversations {
+  get(threadId: string): Conversation | undefined;
+  /** Reads a thread, or brings it up to date, and follows the answer that is being written. */
+  open(threadId: string): Promise<void>;
+  /** Shows a thread that was read elsewhere. */
+  seed(page: MessagePage): void;
+  loadOlder(threadId: string): Promise<void>;
+  /**
+   * Sends a message. Resolves as soon as the server has taken it; the answer comes by itself.
+   * Otherwise resolves with the reason, and nothing of the message is left on the screen.
+   */
+  ask(threadId: string, text: string, clientMessageId: string): Promise<Failure | undefined>;
+  stop(threadId: string): Promise<void>;
+  setFlag(threadId: string, exchangeKey: string, flag: FlagChange): Promise<void>;
+  /** Stops following what is going on in a thread; what the server does goes on. */
+  leave(threadId: string): void;
+}
+
+export interface FlagChange {
+  part: "question" | "answer";
+  flag: { reasons: string[]; note: string | null } | undefined;
+}
+
+export interface ConversationEvents {
+  onThread(thread: Thread): void;
+  onBalance(tokenBalance: number): void;
+  /** An answer came to its end in this tab. */
+  onAnswered(threadId: string): void;
+  notice(failure: Failure): Failure;
+}
+
+const NOTHING_YET: Conversation = {
+  status: "loading",
+  failure: undefined,
+  exchanges: [],
+  olderCursor: undefined,
+  isLoadingOlder: false,
+  isLinkLost: false,
+  isStopping: false,
+};
+
+export function createConversations(api: ChatApi, events: ConversationEvents): Conversations {
+  const [store, setStore] = createStore<Record<string, Conversation>>({});
+  const followed = new Map<string, AbortController>();
+  /** Threads whose newest page was read, so that their older ones can be asked for. */
+  const wasRead = new Set<string>();
+  /** Per thread, when the message that is being sent has a run, or is refused. */
+  const sendings = new Map<string, PromiseWithResolvers<void>>();
+
+  const exchangesIn = (threadId: string): Exchange[] => unwrap(store[threadId]?.exchanges) ?? [];
+  const activeIn = (threadId: string) => exchangesIn(threadId).findLast(isActive);
+
+  function ensure(threadId: string): void {
+    if (!store[threadId]) setStore(threadId, { ...NOTHING_YET, exchanges: [] });
+  }
+
+  function setExchanges(threadId: string, exchanges: Exchange[]): void {
+    setStore(threadId, "exchanges", reconcile(exchanges, { key: "key" }));
+  }
+
+  function take(page: MessagePage, { isOldest = false } = {}): void {
+    const { messages, ...thread } = page.thread;
+    batch(() => {
+      ensure(thread.id);
+      setExchanges(thread.id, mergeExchanges(exchangesIn(thread.id), exchangesOf(messages)));
+      setStore(thread.id, { status: "ready", failure: undefined });
+      if (isOldest) setStore(thread.id, { olderCursor: page.next_cursor ?? undefined });
+    });
+    if (messages.length > 0) events.onThread(thread);
+  }
+
+  function apply(threadId: string, key: string, received: RunEvent[]): void {
+    const index = exchangesIn(threadId).findIndex(exchange => exchange.key === key);
+    const before = exchangesIn(threadId)[index];
+    if (!before) return;
+    const after = received.reduce(applyRunEvent, before);
+    const isNamed = before.runId === undefined && after.runId !== undefined;
+    batch(() => {
+      setStore(threadId, "exchanges", index, "runId", after.runId);
+      setStore(threadId, "exchanges", index, "question", { ...after.question });
+      setStore(threadId, "exchanges", index, "answer", { ...after.answer });
+      if (isNamed) setExchanges(threadId, withoutTwin(exchangesIn(threadId), after));
+    });
+    if (isNamed) sendings.get(threadId)?.resolve();
+    for (const event of received) {
+      if (event.kind === "usage" && event.tokenBalance !== null) events.onBalance(event.tokenBalance);
+      if (event.kind === "done") events.onAnswered(threadId);
+    }
+  }
+
+  /** Follows one exchange until its answer has an end and is as the server has stored it. */
+  async function follow(
+    threadId: string,
+    key: string,
+    sending?: { text: string; onAccepted: () => void },
+  ): Promise<void> {
+    const controller = new AbortController();
+    followed.get(threadId)?.abort();
+    followed.set(threadId, controller);
+    const { signal } = controller;
+    const find = () => exchangesIn(threadId).find(exchange => exchange.key === key);
+    try {
+      for (let round = 0; find() && isActiveNow(find()); round++) {
+        if (round > 0) await pause(backoffMs(round), signal);
+        const runId = find()?.runId;
+        await followRun({
+          ...(sending && {
+            send: (each: AbortSignal) =>
+              api.sendMessage({ threadId, text: sending.text, clientMessageId: key }, each),
+            onAccepted: sending.onAccepted,
+          }),
+          ...(runId && { eventId: `${runId}:0` }),
+          resume: (eventId, each) => api.readRun(eventId, each),
+          onEvents: received => apply(threadId, key, received),
+          onLink: isOpen => setStore(threadId, "isLinkLost", !isOpen),
+          signal,
+        });
+        await readLatest(threadId);
+      }
+    } finally {
+      if (followed.get(threadId) === controller) {
+        followed.delete(threadId);
+        if (store[threadId]) setStore(threadId, { isLinkLost: false, isStopping: false });
+      }
+    }
+  }
+
+  async function readLatest(threadId: string): Promise<void> {
+    try {
+      take(await api.readThread(threadId, { limit: LATEST }));
+    } catch (error) {
+      const { kind } = events.notice(failureOf(error));
+      // All else passes: an answer that still has no end is followed further.
+      if (kind === "not_found" || kind === "signed_out") throw error;
+    }
+  }
+
+  function followActive(threadId: string): void {
+    const active = activeIn(threadId);
+    if (!active?.runId || followed.has(threadId)) return;
+    follow(threadId, active.key).catch(error => noticeEnd(threadId, error));
+  }
+
+  /** A run that cannot be followed any more: the thread itself knows what has become of it. */
+  function noticeEnd(threadId: string, error: unknown): void {
+    if (isAbort(error)) return;
+    const failure = events.notice(failureOf(error));
+    if (failure.kind === "not_found") void read(threadId);
+  }
+
+  async function read(threadId: string): Promise<void> {
+    try {
+      const page = await api.readThread(threadId);
+      // Without its run, a message on the screen could not be told from the same one in the page.
+      await sendings.get(threadId)?.promise;
+      take(page, { isOldest: !wasRead.has(threadId) });
+      wasRead.add(threadId);
+    } catch (error) {
+      const failure = events.notice(failureOf(error));
+      const isShown = store[threadId]?.status === "ready" && failure.kind !== "not_found";
+      if (!isShown) setStore(threadId, { status: "failed", failure });
+    }
+  }
+
+  return {
+    get: threadId => store[threadId],
+    async open(threadId) {
+      ensure(threadId);
+      if (store[threadId]?.status === "failed") setStore(threadId, { status: "loading", failure: undefined });
+      await read(threadId);
+      followActive(threadId);
+    },
+    seed(page) {
+      take(page, { isOldest: true });
+      wasRead.add(page.thread.id);
+      followActive(page.thread.id);
+    },
+    async loadOlder(threadId) {
+      const { olderCursor, isLoadingOlder } = store[threadId] ?? NOTHING_YET;
+      if (olderCursor === undefined || isLoadingOlder) return;
+      setStore(threadId, "isLoadingOlder", true);
+      try {
+        take(await api.readThread(threadId, { cursor: olderCursor }), { isOldest: true });
+      } catch (error) {
+        events.notice(failureOf(error));
+      } finally {
+        setStore(threadId, "isLoadingOlder", false);
+      }
+    },
+    ask(threadId, text, clientMessageId) {
+      ensure(threadId);
+      const exchange = newExchange(clientMessageId, text, new Date().toISOString());
+      setExchanges(threadId, [...exchangesIn(threadId), exchange]);
+      setStore(threadId, { status: "ready", failure: undefined });
+      sendings.set(threadId, Promise.withResolvers());
+      return new Promise(resolve => {
+        let isAccepted = false;
+        const onAccepted = () => {
+          isAccepted = true;
+          resolve(undefined);
+        };
+        follow(threadId, clientMessageId, { text, onAccepted }).catch(error => {
+          if (isAccepted) return noticeEnd(threadId, error);
+          setExchanges(
+            threadId,
+            exchangesIn(threadId).filter(({ key }) => key !== clientMessageId),
+          );
+          sendings.get(threadId)?.resolve();
+          const failure = events.notice(failureOf(error));
+          // Another tab is asking in this thread: show what it asks.
+          if (failure.kind === "busy") void read(threadId).then(() => followActive(threadId));
+          resolve(failure);
+        });
+      });
+    },
+    async stop(threadId) {
+      const runId = activeIn(threadId)?.runId;
+      if (!runId || store[threadId]?.isStopping) return;
+      setStore(threadId, "isStopping", true);
+      try {
+        await api.cancelRun(runId);
+      } catch (error) {
+        setStore(threadId, "isStopping", false);
+        events.notice(failureOf(error));
+      }
+    },
+    async setFlag(threadId, exchangeKey, { part, flag }) {
+      const index = exchangesIn(threadId).findIndex(exchange => exchange.key === exchangeKey);
+      const id = exchangesIn(threadId)[index]?.[part].id;
+      if (id === undefined) return;
+      const show = (isFlagged: boolean) =>
+        setStore(threadId, "exchanges", index, part, { isFlagged } as Partial<Exchange["answer"]>);
+      show(flag !== undefined);
+      try {
+        await (flag ? api.flagMessage(id, flag) : api.unflagMessage(id));
+      } catch (error) {
+        show(flag === undefined);
+        events.notice(failureOf(error));
+        throw error;
+      }
+    },
+    leave: threadId => followed.get(threadId)?.abort(),
+  };
+}
+
+function isActiveNow(exchange: Exchange | undefined): boolean {
+  return exchange !== undefined && isActive(exchange);
+}
+
+/** A message that was sent again after a reload has joined a run that the thread shows already. */
+function withoutTwin(exchanges: readonly Exchange[], { key, runId }: Exchange): Exchange[] {
+  return exchanges.filter(exchange => exchange.key === key || exchange.runId !== runId);
+}
