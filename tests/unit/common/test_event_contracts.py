@@ -17,7 +17,8 @@ def test_every_message_has_its_snapshot_and_no_snapshot_is_left_over():
 @pytest.mark.parametrize("name", sorted(snapshots()))
 def test_the_snapshot_is_current(name: str):
     stored = (CONTRACTS / name).read_text(encoding="utf-8")
-    assert stored == snapshots()[name], "the schema changed: only add, then run `python -m common.events contracts/events`"
+    how = "the schema changed: only add, then run `python -m common.events contracts/events`"
+    assert stored == snapshots()[name], how
 
 
 @pytest.mark.parametrize("message", MESSAGES, ids=lambda message: message.routing_key())
