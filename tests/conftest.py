@@ -49,7 +49,7 @@ def close_connections(amqp_url: str, management: httpx.AsyncClient) -> Callable[
     vhost = urlsplit(amqp_url).path.lstrip("/")
 
     async def close() -> None:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while not (open_ones := (await management.get(f"/api/vhosts/{vhost}/connections")).json()):
                 await asyncio.sleep(0.1)
         for connection in open_ones:

@@ -40,7 +40,7 @@ def finished(run_id: str) -> RunFinishedV1:
     )
 
 
-async def until(condition: Callable[[], bool], *, timeout_s: float = 20) -> None:
+async def until(condition: Callable[[], bool], *, timeout_s: float = 60) -> None:
     async with asyncio.timeout(timeout_s):
         while not condition():
             await asyncio.sleep(0.05)
@@ -49,7 +49,7 @@ async def until(condition: Callable[[], bool], *, timeout_s: float = 20) -> None
 async def first_message(amqp_url: str, queue_name: str) -> aio_pika.abc.AbstractIncomingMessage:
     async with await aio_pika.connect(amqp_url) as connection:
         queue = await (await connection.channel()).get_queue(queue_name)
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while (message := await queue.get(fail=False)) is None:
                 await asyncio.sleep(0.1)
         await message.ack()
