@@ -43,7 +43,7 @@ audit: $(VENV)/.installed ## check the ledger's promises on what runs, or on DB_
 	@$(BIN)/python -m embedded.audit $(ARGS)
 
 bench: setup ## measure on this machine and print a table
-	$(BIN)/python tests/bench/run.py $(ARGS)
+	@PYTHONPATH=tests $(BIN)/python -m bench.run
 
 lint: $(VENV)/.installed ## check style, types and the borders between packages
 	$(BIN)/ruff check

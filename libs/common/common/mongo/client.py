@@ -1,7 +1,8 @@
 """The MongoDB client. Motor is named here only: its successor is one file away.
 
 Every write waits for the journal of a majority, every read sees what a majority has. The driver's own
-retry is never what makes something happen once: unique keys are.
+retry is never what makes something happen once: unique keys are. So a URL may switch it off
+(`retryWrites=false`) without harm.
 """
 
 from datetime import UTC
@@ -39,7 +40,6 @@ def connect(url: str, *, service: str, pool_max: int = 50, timeout_ms: int = 10_
         maxPoolSize=pool_max,
         serverSelectionTimeoutMS=5_000,
         timeoutMS=timeout_ms,
-        retryWrites=True,
     )
     return client.get_default_database(_DEFAULT_DATABASE).with_options(
         codec_options=DEFAULT_CODEC_OPTIONS.with_options(tz_aware=True, tzinfo=UTC),

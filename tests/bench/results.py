@@ -1,0 +1,87 @@
+"""All that one run of the benchmark found, and the goals it is held against."""
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from bench.ledger import Holds, Settled
+from bench.machine import Machine
+from bench.operations import CHUNKS, Operations
+from bench.streams import OURS, FirstToken, TokenCpu
+
+FIRST_TOKEN_ADDED_MS = 10.0
+SDK_SHARE = 0.85
+HOLD_ADDED_MS = 3.0
+OPERATIONS_APART = 5
+"""Polls and one more renewal of a lease, of which either run may have caught one more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Goal:
+    name: str
+    goal: str
+    found: str
+    reached: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Results:
+    """`loads` are the machine's load averages before and after; `took_s` is the whole run."""
+
+    machine: Machine
+    loads: tuple[float, float]
+    took_s: float
+    first_tokens: list[FirstToken]
+    burst: FirstToken
+    cpu: TokenCpu
+    holds: list[Holds]
+    settled: list[Settled]
+    operations: Operations
+
+    def goals(self) -> list[Goal]:
+        return [*self._first_token_goals(), self._cpu_goal(), *self._hold_goals(), self._operations_goal()]
+
+    def save(self, path: Path) -> None:
+        path.parent.mkdir(exist_ok=True)
+        goals = [asdict(goal) for goal in self.goals()]
+        path.write_text(json.dumps(asdict(self) | {"goals": goals}, indent=1) + "\n", encoding="utf-8")
+
+    def _first_token_goals(self) -> list[Goal]:
+        return [
+            Goal(
+                f"first token above the provider's, {found.streams} streams, p50",
+                f"≤ {FIRST_TOKEN_ADDED_MS:.0f} ms",
+                f"{found.added_ms:.1f} ms",
+                found.added_ms <= FIRST_TOKEN_ADDED_MS,
+            )
+            for found in self.first_tokens
+        ]
+
+    def _cpu_goal(self) -> Goal:
+        share = self.cpu.per_s(OURS) / self.cpu.sdk_per_s
+        return Goal(
+            "tokens per CPU second, of the SDK's alone",
+            f"≥ {SDK_SHARE:.2f}",
+            f"{share:.2f}",
+            share >= SDK_SHARE,
+        )
+
+    def _hold_goals(self) -> list[Goal]:
+        return [
+            Goal(
+                f"hold above the bare write, {found.in_flight} in flight, p50",
+                f"≤ {HOLD_ADDED_MS:.0f} ms",
+                f"{found.added_ms:.1f} ms",
+                found.added_ms <= HOLD_ADDED_MS,
+            )
+            for found in self.holds
+        ]
+
+    def _operations_goal(self) -> Goal:
+        few, many = (self.operations.by_chunks[chunks] for chunks in CHUNKS)
+        return Goal(
+            f"database operations of {CHUNKS[1]:,} chunks above those of {CHUNKS[0]}",
+            "none but polls",
+            f"{many - few:+d}",
+            abs(many - few) <= OPERATIONS_APART,
+        )
