@@ -195,7 +195,7 @@ async def test_a_batch_gathers_what_arrived_while_the_last_one_was_handled(amqp_
         await until(lambda: sum(sizes) == 31)
         await broker.drain(grace_s=5)
     assert sizes[0] == 1
-    assert max(sizes) == 20
+    assert 1 < max(sizes) <= 20
 
 
 async def test_one_settler_works_while_the_other_stands_by(amqp_url: str):

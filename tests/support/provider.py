@@ -10,7 +10,7 @@ import httpx
 
 from support.processes import Program, free_port, python, running
 
-UNTIL_S = 10.0
+UNTIL_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)
