@@ -1,7 +1,7 @@
 import AxeBuilder from "@axe-core/playwright";
 import type { Browser, BrowserContext, Page } from "playwright-core";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
-import { launch, openPage, type Site, serveDist, type WatchedPage } from "./browser";
+import { launch, openPage, serveDist, type WatchedPage } from "./browser";
 import { type FakeGateway, fakeGateway, THREAD_PATH } from "./fake-gateway";
 
 const ANSWER = `# A heading
@@ -28,15 +28,11 @@ const FIGURES = {
   output_tokens: 392,
   reasoning_tokens: 64,
   runs: 3,
-  estimated_runs: 0,
 };
-const TOTALS = { ...FIGURES, active_users: 1 };
-const AVERAGES = { tokens_per_run: 401.3, tokens_per_active_user: 1_204, runs_per_active_user: 3 };
 const COMPANY = { id: "acme", name: "Acme" };
 const TRANSACTION = {
   id: "x1",
   user_id: "u1",
-  user_name: "Ada Lovelace",
   company: COMPANY,
   kind: "usage",
   tokens: -1_204,
@@ -44,7 +40,7 @@ const TRANSACTION = {
   balance_after: 48_796,
   model: "a-model",
   actor: "usage-ledger",
-  reason: "run",
+  reason: null,
   at: "2026-11-22T10:00:00Z",
 };
 const USER = {
@@ -65,14 +61,12 @@ const DASHBOARD = {
     date_from: "2026-10-24",
     date_to: "2026-11-22",
     tz: "UTC",
-    totals: TOTALS,
-    averages: AVERAGES,
-    previous: { totals: TOTALS, averages: AVERAGES },
-    by_day: [{ ...TOTALS, day: "2026-11-20" }],
-    by_month: [{ ...TOTALS, month: "2026-11" }],
-    by_company: [{ ...TOTALS, company: COMPANY, rest: 0 }],
-    by_user: [{ ...FIGURES, user_id: "u1", name: "Ada Lovelace", rest: 0 }],
-    by_model: [{ ...FIGURES, model: "a-model" }],
+    totals: { ...FIGURES, active_users: 1 },
+    previous: { ...FIGURES, active_users: 2 },
+    by_day: [{ ...FIGURES, day: "2026-11-20" }],
+    by_month: [{ ...FIGURES, month: "2026-11" }],
+    by_company: [{ ...FIGURES, company: COMPANY }],
+    by_user: [{ ...FIGURES, user_id: "u1", name: "Ada Lovelace" }],
   },
   "/dashboard/transactions": {
     items: [TRANSACTION],
@@ -88,7 +82,6 @@ const DASHBOARD = {
         message_id: "n_1",
         thread_id: "t_1",
         user_id: "u1",
-        user_name: "Ada Lovelace",
         reasons: ["wrong"],
         note: "A note",
         question: "A question",
@@ -188,7 +181,7 @@ const SCREENS = {
 } as const;
 
 let browser: Browser;
-let site: Site;
+let site: Awaited<ReturnType<typeof serveDist>>;
 let context: BrowserContext;
 
 beforeAll(async () => {

@@ -1,28 +1,35 @@
 /** Answers of the dashboard's routes. Tokens are integers, times RFC 3339. */
 
-import type { components } from "./schema";
+export interface UsageFigures {
+  total_tokens: number;
+  input_tokens: number;
+  cached_tokens: number;
+  output_tokens: number;
+  reasoning_tokens: number;
+  runs: number;
+}
 
-type Schemas = components["schemas"];
+export interface UsageTotals extends UsageFigures {
+  active_users: number;
+}
 
-export type UsageAnswer = Schemas["UsageAnswer"];
-export type UsageFigures = Schemas["Usage"];
-export type UsageTotals = Schemas["UsageOfMany"];
-export type TransactionPage = Schemas["TransactionPage"];
-export type Transaction = TransactionPage["items"][number];
-export type TransactionKind = Transaction["kind"];
-export type UserPage = Schemas["UserPage"];
-export type DashboardUser = UserPage["items"][number];
-export type UserDetail = Schemas["UserDetail"];
-export type Adjustment = Schemas["TokensBody"];
+export interface Company {
+  id: string;
+  name: string;
+}
 
-export const TRANSACTION_KINDS = [
-  "opening",
-  "usage",
-  "grant",
-  "adjustment",
-  "quota",
-  "correction",
-] as const satisfies TransactionKind[];
+export interface UsageAnswer {
+  date_from: string;
+  date_to: string;
+  tz: string;
+  totals: UsageTotals;
+  /** The period of the same length before this one. */
+  previous: UsageTotals;
+  by_day: (UsageFigures & { day: string })[];
+  by_month: (UsageFigures & { month: string })[];
+  by_company: (UsageFigures & { company: Company | null })[];
+  by_user: (UsageFigures & { user_id: string; name?: string | null })[];
+}
 
 export interface UsageSummary {
   summary: string;
@@ -31,15 +38,72 @@ export interface UsageSummary {
   generated_at: string;
 }
 
+export const TRANSACTION_KINDS = ["opening", "usage", "grant", "adjustment", "quota", "correction"] as const;
+export type TransactionKind = (typeof TRANSACTION_KINDS)[number];
+
+export interface Transaction {
+  id: string;
+  user_id: string;
+  company: Company | null;
+  kind: TransactionKind;
+  /** Signed. */
+  tokens: number;
+  balance_before: number;
+  balance_after: number;
+  run_id?: string | null;
+  model?: string | null;
+  estimated?: boolean | null;
+  actor: string;
+  reason: string | null;
+  at: string;
+}
+
+export interface TransactionPage {
+  items: Transaction[];
+  total: number;
+  next_cursor: string | null;
+  /** Over all rows that the filters let through, not over the page. */
+  aggregate: { tokens: number };
+}
+
+export interface DashboardUser {
+  id: string;
+  name: string | null;
+  email: string | null;
+  company: Company | null;
+  token_balance: number;
+  token_held: number;
+  token_available: number;
+  token_grant: number;
+  quota: number | null;
+  created_at: string;
+  last_active_at: string;
+}
+
+export interface UserPage {
+  items: DashboardUser[];
+  total: number;
+}
+
+export interface UserDetail extends DashboardUser {
+  transactions: Transaction[];
+}
+
+export interface Adjustment {
+  token_balance: number;
+  token_grant: number;
+  reason: string;
+  /** What the balance was when the operator decided; another one by now is a conflict. */
+  expected_balance: number;
+}
+
 export interface Flag {
   message_id: string;
   thread_id: string;
   user_id: string;
-  user_name: string | null;
   reasons: string[];
   note: string | null;
-  /** Null once the thread is deleted. */
-  question: string | null;
+  question: string;
   answer: string | null;
   at: string;
 }

@@ -1,5 +1,4 @@
 import "../styles/dashboard.css";
-import "../styles/figures.css";
 import { For, Match, Show, Switch } from "solid-js";
 import { makeDashboardApi } from "../api/dashboard-api";
 import { useApp } from "../features/app-context";
@@ -23,7 +22,7 @@ const ICONS: Record<OperatorView, IconName> = {
 
 /** The pages for operators. The server decides who may see them; this only shows what it says. */
 export function Dashboard() {
-  const { client, navigation } = useApp();
+  const { navigation } = useApp();
   const texts = useDashboardTexts();
   const view = () => {
     const route = navigation.route();
@@ -31,7 +30,7 @@ export function Dashboard() {
   };
 
   return (
-    <DashboardContext.Provider value={makeDashboardApi(client, (...args) => fetch(...args))}>
+    <DashboardContext.Provider value={makeDashboardApi((...args) => fetch(...args))}>
       <div class="dashboard">
         <nav class="dashboard-nav" aria-label={texts().dashboard}>
           <a class="back" href={chatPath()} aria-label={texts().backToChat}>

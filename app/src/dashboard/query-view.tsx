@@ -1,6 +1,5 @@
 import { type JSX, Match, Show, Switch } from "solid-js";
 import { useApp, useFormats } from "../features/app-context";
-import type { Failure } from "../state/failure";
 import { CHAT_TEXTS, failureText } from "../texts/chat";
 import { useDashboardTexts } from "./context";
 import type { ServerQuery } from "./create-query";
@@ -20,7 +19,7 @@ export function QueryView<T>(props: QueryViewProps<T>) {
   return (
     <>
       <Show when={props.query.failure()}>
-        {failure => <FailureNote query={props.query} failure={failure()} />}
+        {failure => <FailureNote query={props.query} text={failure()} />}
       </Show>
       <Switch>
         <Match when={props.query.data() !== undefined}>
@@ -51,21 +50,18 @@ export function QueryView<T>(props: QueryViewProps<T>) {
   );
 }
 
-function FailureNote<T>(props: { query: ServerQuery<T>; failure: Failure }) {
+function FailureNote<T>(props: { query: ServerQuery<T>; text: Parameters<typeof failureText>[1] }) {
   const { preferences } = useApp().preferences;
   const texts = useDashboardTexts();
-  const isForbidden = () => props.failure.kind === "forbidden";
   return (
     <p class="notice problem" role="alert">
       <span>
-        {isForbidden() ? texts().forbiddenText : failureText(CHAT_TEXTS[preferences.language], props.failure)}{" "}
+        {failureText(CHAT_TEXTS[preferences.language], props.text)}{" "}
         <Show when={props.query.data() !== undefined}>{texts().stale}</Show>
       </span>
-      <Show when={!isForbidden()}>
-        <button type="button" class="link" onClick={() => props.query.reload()}>
-          {texts().retry}
-        </button>
-      </Show>
+      <button type="button" class="link" onClick={() => props.query.reload()}>
+        {texts().retry}
+      </button>
     </p>
   );
 }

@@ -45,7 +45,7 @@ export function TransactionsPage() {
         <For each={["user", "company"] as const}>
           {name => (
             <label class="field">
-              <span>{texts().filters[name]}</span>
+              <span>{texts()[name]}</span>
               <input
                 type="search"
                 maxLength={200}

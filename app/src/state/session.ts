@@ -45,10 +45,7 @@ const NOBODY: Account = {
   isOperator: false,
 };
 
-/** The role is told when one signs in, and not again. It only decides what is offered: the server decides what is allowed. */
-const OPERATOR_KEY = "operator";
-
-export function createSession(api: ChatApi, storage: Storage): SessionStore {
+export function createSession(api: ChatApi): SessionStore {
   const [store, setStore] = createStore<State>({ state: { kind: "opening" }, account: { ...NOBODY } });
 
   function notice(failure: Failure): Failure {
@@ -71,8 +68,7 @@ export function createSession(api: ChatApi, storage: Storage): SessionStore {
       try {
         const opened = token === undefined ? undefined : await api.openSession(token);
         const latest = await api.openChat();
-        if (opened) storage.setItem(OPERATOR_KEY, opened.role === "operator" ? opened.sub : "");
-        const isOperator = storage.getItem(OPERATOR_KEY) === latest.user.id;
+        const isOperator = opened?.role === "operator" || store.account.isOperator;
         setStore({ account: { ...accountOf(latest), isOperator }, state: { kind: "open" } });
         return latest;
       } catch (error) {

@@ -8,13 +8,6 @@ from gateway import docs
 from gateway.asking import routes as asking
 from gateway.built_app import app_router
 from gateway.context import Services
-from gateway.dashboard import (
-    flag_routes,
-    operations_routes,
-    transaction_routes,
-    usage_routes,
-    user_routes,
-)
 from gateway.errors import handle_errors
 from gateway.files import routes as files
 from gateway.flags import routes as flags
@@ -66,11 +59,6 @@ def _routers() -> tuple[APIRouter, ...]:
         files.router,
         integration.router,
         integration_waiting.router,
-        usage_routes.router,
-        transaction_routes.router,
-        user_routes.router,
-        flag_routes.router,
-        operations_routes.router,
         docs.router,
     )
 

@@ -13,7 +13,6 @@ from common.clock import Clock
 from common.health import Check
 from common.mongo.client import Database
 from gateway.asking.ask import Ask
-from gateway.dashboard.dashboard import Dashboard
 from gateway.integration.inbox import Inbox
 from gateway.ledger import Ledger
 from gateway.limits.limits import Limits
@@ -41,7 +40,6 @@ class Services:
     hub: RunHub
     ask: Ask
     inbox: Inbox
-    dashboard: Dashboard
     checks: Sequence[Check]
     stopping: asyncio.Event
 

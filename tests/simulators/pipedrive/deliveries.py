@@ -142,7 +142,6 @@ class Deliveries:
         self._faults = faults
         self._due: list[Post] = []
         self._posts = 0
-        self._under_way = 0
         self._last_id = 4_710_000
         self._http = httpx.AsyncClient(
             transport=transport,
@@ -157,8 +156,7 @@ class Deliveries:
 
     @property
     def waiting(self) -> int:
-        """Count the posts that are still to be made or under way."""
-        return len(self._due) + self._under_way
+        return len(self._due)
 
     def subscribe(self, owner_id: int, **fields: Any) -> Webhook:
         self._last_id += 1
@@ -191,11 +189,7 @@ class Deliveries:
         while self._due and self._due[0].due_at <= now:
             posts.append(heapq.heappop(self._due))
         self._faults.shuffle(posts)
-        self._under_way += len(posts)
-        try:
-            await asyncio.gather(*(self._deliver(post) for post in posts))
-        finally:
-            self._under_way -= len(posts)
+        await asyncio.gather(*(self._deliver(post) for post in posts))
         self._remove_the_dead(now)
         return len(posts)
 

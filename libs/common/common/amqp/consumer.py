@@ -15,7 +15,6 @@ from aio_pika.exceptions import AMQPError
 
 from common.amqp.delivery import (
     ATTEMPT_HEADER,
-    DEAD_REASON_HEADER,
     BatchHandler,
     DeadLetter,
     Delivery,
@@ -132,10 +131,10 @@ class Consumer(ABC):
 
     async def _set_aside(self, incoming: AbstractIncomingMessage, reason: str) -> None:
         log.error("message_dead", queue=self._source.name, message_id=incoming.message_id, reason=reason)
-        if isinstance(self.queue, Queue) and self.queue.has_dead_letters:
+        if isinstance(self.queue, Queue) and self.queue.reply_ttl_s is None:
             headers: dict[str, str | int] = {
                 ATTEMPT_HEADER: attempt_of(incoming),
-                DEAD_REASON_HEADER: reason[:500],
+                "x-dead-reason": reason[:500],
             }
             await self._copy(incoming, self.queue.dead, headers)
 

@@ -1,1 +1,0 @@
-"""What operators see and do: figures that reconcile, rows, users, flags, queues."""

@@ -1,1 +1,0 @@
-"""What is decided about quotas and usage; no input or output here."""

@@ -1,1 +1,0 @@
-"""Pipedrive's API: one gate that keeps within its limits, and the few calls that are made."""

@@ -1,1 +1,0 @@
-"""What pipedrive-sync keeps, and what it reads of others. Every method may raise PyMongoError."""
