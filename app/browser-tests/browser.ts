@@ -29,11 +29,20 @@ const MEDIA_TYPES: Record<string, string> = {
   ".woff2": "font/woff2",
 };
 
+export interface Site {
+  origin: string;
+  /** What was asked for and not answered by a fake, as `METHOD path`. */
+  requests: string[];
+  close: () => Promise<void>;
+}
+
 /** Pages get `index.html`; what is missing below `/assets/` is missing. */
-export async function serveDist(): Promise<{ origin: string; close: () => Promise<void> }> {
+export async function serveDist(): Promise<Site> {
   if (!existsSync(join(DIST, "index.html"))) throw new Error("no built files: run `npm run build` first");
+  const requests: string[] = [];
   const server = createServer((request, response) => {
     const { pathname } = new URL(request.url ?? "/", "http://localhost");
+    requests.push(`${request.method} ${pathname}`);
     const isAsset = pathname.startsWith("/assets/");
     const path = join(DIST, isAsset ? pathname : "index.html");
     if (!existsSync(path)) {
@@ -49,7 +58,8 @@ export async function serveDist(): Promise<{ origin: string; close: () => Promis
     createReadStream(path).pipe(response);
   });
   await new Promise<void>(resolve => server.listen(0, "127.0.0.1", resolve));
-  return { origin: originOf(server), close: () => new Promise(resolve => server.close(() => resolve())) };
+  const close = () => new Promise<void>(resolve => server.close(() => resolve()));
+  return { origin: originOf(server), requests, close };
 }
 
 function originOf(server: Server): string {

@@ -23,50 +23,98 @@ export interface FakeGateway {
   tokenBalance: number;
   /** Set to refuse everything: status and code. */
   refusal: { status: number; code: string } | undefined;
+  /** Set to refuse messages alone. */
+  messageRefusal: { status: number; code: string } | undefined;
+  /** What the next message is answered with. */
+  reply: string;
+  /** What came in, as `METHOD path`, and the texts of messages. */
+  requests: string[];
+  sent: { text: string; client_message_id: string }[];
   dashboard: Record<string, unknown>;
 }
 
 export async function fakeGateway(context: BrowserContext): Promise<FakeGateway> {
-  const gateway: FakeGateway = { answers: [], tokenBalance: 38_412, refusal: undefined, dashboard: {} };
+  const gateway: FakeGateway = {
+    answers: [],
+    tokenBalance: 38_412,
+    refusal: undefined,
+    messageRefusal: undefined,
+    reply: "An answer.",
+    requests: [],
+    sent: [],
+    dashboard: {},
+  };
   await context.route(/\/(chat|dashboard)\//, async route => {
     const { pathname } = new URL(route.request().url());
+    gateway.requests.push(`${route.request().method()} ${pathname}`);
     if (gateway.refusal) await refuse(route, gateway.refusal);
     else if (pathname.startsWith("/dashboard/")) await answerDashboard(route, gateway, pathname);
-    else await answerChat(route, gateway, pathname);
+    else await answerChat(route, gateway);
   });
   return gateway;
 }
 
-async function answerChat(route: Route, gateway: FakeGateway, pathname: string): Promise<void> {
-  const thread = { id: THREAD_ID, title: "A thread", created_at: NOW, updated_at: NOW };
-  const messages = gateway.answers.flatMap((text, index) => exchange(index, text));
-  switch (pathname) {
-    case "/chat/session":
-      await json(route, { session: { sub: "u1", name: "Ada Lovelace", role: "operator", expires_at: NOW } });
-      break;
-    case "/chat/thread":
-      await json(route, {
-        thread: { ...thread, messages: [] },
-        user: {
-          id: "u1",
-          name: "Ada Lovelace",
-          company: { id: "acme", name: "Analytical Engines" },
-          token_balance: gateway.tokenBalance,
-          token_available: gateway.tokenBalance,
-          token_grant: 50_000,
-        },
-        session: { sub: "u1", expires_at: NOW },
-      });
-      break;
-    case "/chat/threads":
-      await json(route, { items: [thread], next_cursor: null });
-      break;
-    case `/chat/threads/${THREAD_ID}`:
-      await json(route, { thread: { ...thread, messages }, next_cursor: null });
-      break;
-    default:
-      await refuse(route, { status: 404, code: "not_found" });
+const THREAD = { id: THREAD_ID, title: "A thread", created_at: NOW, updated_at: NOW };
+
+async function answerChat(route: Route, gateway: FakeGateway): Promise<void> {
+  const request = route.request();
+  const { pathname } = new URL(request.url());
+  const messages = () =>
+    gateway.answers.flatMap((text, index) => exchange(index, text, gateway.sent[index]?.text));
+  const handlers: Record<string, () => Promise<void>> = {
+    "POST /chat/session": () =>
+      json(route, { session: { sub: "u1", name: "Ada Lovelace", role: "operator", expires_at: NOW } }),
+    "GET /chat/thread": () => json(route, latestThread(gateway)),
+    "GET /chat/threads": () => json(route, { items: [THREAD], next_cursor: null }),
+    "POST /chat/threads": () => json(route, { thread: { ...THREAD, title: "" } }, 201),
+    "POST /chat/messages": () => answerMessage(route, gateway),
+    [`GET /chat/threads/${THREAD_ID}`]: () =>
+      json(route, { thread: { ...THREAD, messages: messages() }, next_cursor: null }),
+    [`PATCH /chat/threads/${THREAD_ID}`]: () =>
+      json(route, { thread: { ...THREAD, title: request.postDataJSON().title } }),
+    [`DELETE /chat/threads/${THREAD_ID}`]: () => route.fulfill({ status: 204 }),
+  };
+  const isFlag = pathname.endsWith("/flag");
+  const handler = isFlag
+    ? () => json(route, { flagged: request.method() === "POST" })
+    : handlers[`${request.method()} ${pathname}`];
+  await (handler?.() ?? refuse(route, { status: 404, code: "not_found" }));
+}
+
+function latestThread(gateway: FakeGateway): unknown {
+  return {
+    thread: { ...THREAD, messages: [] },
+    user: {
+      id: "u1",
+      name: "Ada Lovelace",
+      company: { id: "acme", name: "Analytical Engines" },
+      token_balance: gateway.tokenBalance,
+      token_available: gateway.tokenBalance,
+      token_grant: 50_000,
+    },
+    session: { sub: "u1", expires_at: NOW },
+  };
+}
+
+/** The whole stream at once; how it behaves over time is for the tests on real services. */
+async function answerMessage(route: Route, gateway: FakeGateway): Promise<void> {
+  if (gateway.messageRefusal) {
+    await refuse(route, gateway.messageRefusal);
+    return;
   }
+  gateway.sent.push(route.request().postDataJSON());
+  const id = idOf(gateway.answers.length);
+  gateway.answers.push(gateway.reply);
+  const events: [string, unknown][] = [
+    ["run", { run_id: `r_${id}`, thread_id: THREAD_ID, message_id: `m_${id}` }],
+    ["delta", { text: gateway.reply, at: 0 }],
+    ["usage", { ...USAGE, token_balance: gateway.tokenBalance - USAGE.total_tokens }],
+    ["done", { status: "completed" }],
+  ];
+  const body = events.map(
+    ([kind, data], index) => `id: r_${id}:${index + 1}\nevent: ${kind}\ndata: ${JSON.stringify(data)}\n\n`,
+  );
+  await route.fulfill({ contentType: "text/event-stream", body: body.join("") });
 }
 
 async function answerDashboard(route: Route, gateway: FakeGateway, pathname: string): Promise<void> {
@@ -75,11 +123,13 @@ async function answerDashboard(route: Route, gateway: FakeGateway, pathname: str
   else await json(route, answer);
 }
 
-function exchange(index: number, text: string): Message[] {
-  const id = index.toString(16).padStart(32, "0");
+const idOf = (index: number) => index.toString(16).padStart(32, "0");
+
+function exchange(index: number, text: string, question = "Question"): Message[] {
+  const id = idOf(index);
   const shared = { run_id: `r_${id}`, created_at: NOW, flagged: false, error: null, annotations: [] };
   return [
-    { ...shared, id: `m_${id}`, role: "user", text: "Question", status: "sent", usage: null, files: [] },
+    { ...shared, id: `m_${id}`, role: "user", text: question, status: "sent", usage: null, files: [] },
     {
       ...shared,
       id: `n_${id}`,

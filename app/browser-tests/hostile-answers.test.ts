@@ -1,12 +1,12 @@
 import type { Browser, BrowserContext } from "playwright-core";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { HOSTILE_ANSWERS } from "../src/ui/markdown/hostile-answers";
-import { launch, openPage, serveDist } from "./browser";
+import { launch, openPage, type Site, serveDist } from "./browser";
 import { fakeGateway, THREAD_PATH } from "./fake-gateway";
 
 let browser: Browser;
 let context: BrowserContext;
-let site: Awaited<ReturnType<typeof serveDist>>;
+let site: Site;
 
 beforeAll(async () => {
   [site, browser] = await Promise.all([serveDist(), launch()]);

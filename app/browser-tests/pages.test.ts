@@ -1,7 +1,7 @@
 import AxeBuilder from "@axe-core/playwright";
 import type { Browser, BrowserContext, Page } from "playwright-core";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
-import { launch, openPage, serveDist, type WatchedPage } from "./browser";
+import { launch, openPage, type Site, serveDist, type WatchedPage } from "./browser";
 import { type FakeGateway, fakeGateway, THREAD_PATH } from "./fake-gateway";
 
 const ANSWER = `# A heading
@@ -28,11 +28,15 @@ const FIGURES = {
   output_tokens: 392,
   reasoning_tokens: 64,
   runs: 3,
+  estimated_runs: 0,
 };
+const TOTALS = { ...FIGURES, active_users: 1 };
+const AVERAGES = { tokens_per_run: 401.3, tokens_per_active_user: 1_204, runs_per_active_user: 3 };
 const COMPANY = { id: "acme", name: "Acme" };
 const TRANSACTION = {
   id: "x1",
   user_id: "u1",
+  user_name: "Ada Lovelace",
   company: COMPANY,
   kind: "usage",
   tokens: -1_204,
@@ -40,7 +44,7 @@ const TRANSACTION = {
   balance_after: 48_796,
   model: "a-model",
   actor: "usage-ledger",
-  reason: null,
+  reason: "run",
   at: "2026-11-22T10:00:00Z",
 };
 const USER = {
@@ -61,12 +65,14 @@ const DASHBOARD = {
     date_from: "2026-10-24",
     date_to: "2026-11-22",
     tz: "UTC",
-    totals: { ...FIGURES, active_users: 1 },
-    previous: { ...FIGURES, active_users: 2 },
-    by_day: [{ ...FIGURES, day: "2026-11-20" }],
-    by_month: [{ ...FIGURES, month: "2026-11" }],
-    by_company: [{ ...FIGURES, company: COMPANY }],
-    by_user: [{ ...FIGURES, user_id: "u1", name: "Ada Lovelace" }],
+    totals: TOTALS,
+    averages: AVERAGES,
+    previous: { totals: TOTALS, averages: AVERAGES },
+    by_day: [{ ...TOTALS, day: "2026-11-20" }],
+    by_month: [{ ...TOTALS, month: "2026-11" }],
+    by_company: [{ ...TOTALS, company: COMPANY, rest: 0 }],
+    by_user: [{ ...FIGURES, user_id: "u1", name: "Ada Lovelace", rest: 0 }],
+    by_model: [{ ...FIGURES, model: "a-model" }],
   },
   "/dashboard/transactions": {
     items: [TRANSACTION],
@@ -82,6 +88,7 @@ const DASHBOARD = {
         message_id: "n_1",
         thread_id: "t_1",
         user_id: "u1",
+        user_name: "Ada Lovelace",
         reasons: ["wrong"],
         note: "A note",
         question: "A question",
@@ -93,7 +100,21 @@ const DASHBOARD = {
   },
   "/dashboard/operations": {
     checked_at: "2026-11-22T10:00:00Z",
-    queues: [{ name: "worker.run.v1", ready: 1, unacked: 2, consumers: 1, oldest_age_s: 0.4 }],
+    wrong: ["RabbitMQ's management API does not answer."],
+    queues: [
+      {
+        name: "worker.run.v1",
+        ready: 1,
+        unacked: null,
+        consumers: 1,
+        oldest_age_s: 0.4,
+        published_per_s: 1.5,
+        acked_per_s: 1.5,
+        redelivered_per_s: 0,
+        retries: { "5s": 1 },
+        dead: 1,
+      },
+    ],
     dead_letters: [
       {
         id: "e1",
@@ -102,8 +123,40 @@ const DASHBOARD = {
         reason: "malformed",
         attempts: 1,
         at: "2026-11-22T10:00:00Z",
+        body: { run_id: "r_1" },
       },
     ],
+    actions: [
+      {
+        id: "a1",
+        at: "2026-11-22T10:00:00Z",
+        actor: "op",
+        action: "replay",
+        dry_run: false,
+        reason: null,
+        target: {},
+        outcome: "done",
+        count: 1,
+      },
+    ],
+  },
+  "/dashboard/integration/waiting": {
+    items: [
+      {
+        id: "w1",
+        why: "Two users have this e-mail address.",
+        person_id: 7,
+        user_id: null,
+        emails: ["ada@example.com"],
+        name: "Ada Lovelace",
+        value: "50000",
+        actor: "pipedrive",
+        reason: "quota",
+        at: "2026-11-22T10:00:00Z",
+        since: "2026-11-22T10:00:00Z",
+      },
+    ],
+    total: 1,
   },
 };
 
@@ -161,6 +214,12 @@ const CASES: Case[] = [
   { name: "reports", path: "/operator/flags", ready: ".flags li" },
   { name: "operations", path: "/operator/operations", ready: "tbody tr" },
   {
+    name: "throwing a message away",
+    path: "/operator/operations",
+    ready: ".deeds",
+    act: page => page.click(".deeds .link >> nth=1"),
+  },
+  {
     name: "a dashboard that is away",
     path: "/operator/usage",
     ready: ".notice.problem",
@@ -181,7 +240,7 @@ const SCREENS = {
 } as const;
 
 let browser: Browser;
-let site: Awaited<ReturnType<typeof serveDist>>;
+let site: Site;
 let context: BrowserContext;
 
 beforeAll(async () => {

@@ -55,7 +55,7 @@ function start(root: HTMLElement): void {
   const request: typeof fetch = (...args) => fetch(...args);
   const client = makeClient(request);
   const api = makeChatApi(client, request);
-  const session = createSession(api);
+  const session = createSession(api, localStorage);
   const tabs = makeTabs();
   const conversations = createConversations(api, {
     onThread: thread => threads.show(thread),

@@ -11,7 +11,7 @@ export type ThreadPage = Schemas["ThreadPage"];
 export type MessagePage = Schemas["MessagePage"];
 export type LatestThread = Schemas["LatestThread"];
 export type OpenSession = Schemas["OpenSession"];
-export type User = Schemas["UserShape"];
+export type User = LatestThread["user"];
 
 export interface NewMessage {
   threadId: string;

@@ -1,30 +1,36 @@
 /** What operators ask of the gateway. */
 
+import { type Client, unwrap } from "./client";
 import type {
   Adjustment,
   FlagPage,
+  LettersAnswer,
   Operations,
+  Resolution,
+  TransactionKind,
   TransactionPage,
   UsageAnswer,
   UsageSummary,
   UserDetail,
   UserPage,
+  WaitingList,
 } from "./dashboard-types";
-import { readProblem } from "./problem";
+import type { operations } from "./schema";
 
+type UsersQuery = NonNullable<operations["list_users_dashboard_users_get"]["parameters"]["query"]>;
+export type UserSort = NonNullable<UsersQuery["sort"]>;
+
+/** Whole days: the last one is part of it. */
 export interface Period {
   date_from: string;
   date_to: string;
   tz: string;
 }
 
-/** Undefined and empty values are left out. */
-export type Query = Record<string, string | number | undefined>;
-
-export interface TransactionFilter extends Partial<Period> {
+export interface TransactionFilter extends Period {
   user?: string | undefined;
   company?: string | undefined;
-  kind?: string | undefined;
+  kind?: TransactionKind | undefined;
 }
 
 export interface DashboardApi {
@@ -37,53 +43,67 @@ export interface DashboardApi {
   ): Promise<TransactionPage>;
   /** Where the same rows are to be had as CSV. */
   transactionsCsv(filter: TransactionFilter): string;
-  users(
-    page: { q?: string; sort?: string; limit: number; start: number },
-    signal: AbortSignal,
-  ): Promise<UserPage>;
+  users(page: { q: string; sort: UserSort; start: number }, signal: AbortSignal): Promise<UserPage>;
   user(userId: string, signal: AbortSignal): Promise<UserDetail>;
-  adjust(userId: string, adjustment: Adjustment): Promise<void>;
+  adjust(userId: string, adjustment: Adjustment): Promise<UserDetail>;
   flags(cursor: string | undefined, signal: AbortSignal): Promise<FlagPage>;
   operations(signal: AbortSignal): Promise<Operations>;
-  replay(queue: string, ids: string[]): Promise<void>;
+  replay(queue: string, ids: string[]): Promise<LettersAnswer>;
+  drop(queue: string, ids: string[], reason: string): Promise<LettersAnswer>;
+  waiting(signal: AbortSignal): Promise<WaitingList>;
+  resolve(resolution: Resolution): Promise<void>;
 }
 
 export const PAGE_ROWS = 50;
 
-export function makeDashboardApi(fetch: typeof globalThis.fetch): DashboardApi {
-  async function request<T>(path: string, init: RequestInit): Promise<T> {
-    const response = await fetch(path, init);
-    if (!response.ok) throw await readProblem(response);
-    return (await response.json()) as T;
-  }
-  const get = <T>(path: string, query: Query, signal: AbortSignal) =>
-    request<T>(address(path, query), { signal });
-  const post = <T>(path: string, body: unknown) =>
-    request<T>(path, {
-      method: "POST",
-      headers: { "Content-Type": "application/json" },
-      body: JSON.stringify(body),
-    });
-
+export function makeDashboardApi(client: Client): DashboardApi {
   return {
-    usage: (period, signal) => get("/dashboard/overall/usage", { ...period }, signal),
-    summarise: period => post("/dashboard/overall/resume", period),
-    transactions: (filter, cursor, signal) =>
-      get("/dashboard/transactions", { ...filter, cursor, limit: PAGE_ROWS }, signal),
-    transactionsCsv: filter => address("/dashboard/transactions.csv", { ...filter }),
-    users: (page, signal) => get("/dashboard/users", page, signal),
-    user: (userId, signal) => get(`/dashboard/users/${encodeURIComponent(userId)}`, {}, signal),
-    adjust: (userId, adjustment) => post(`/dashboard/users/${encodeURIComponent(userId)}/tokens`, adjustment),
-    flags: (cursor, signal) => get("/dashboard/flags", { cursor, limit: PAGE_ROWS }, signal),
-    operations: signal => get("/dashboard/operations", {}, signal),
-    replay: (queue, ids) => post("/dashboard/operations/replay", { queue, ids }),
+    usage: (query, signal) => unwrap(client.GET("/dashboard/overall/usage", { params: { query }, signal })),
+    summarise: body => unwrap(client.POST("/dashboard/overall/resume", { body })),
+    transactions: (filter, cursor, signal) => {
+      const query = { ...known(filter), ...known({ cursor }), limit: PAGE_ROWS };
+      return unwrap(client.GET("/dashboard/transactions", { params: { query }, signal }));
+    },
+    transactionsCsv: filter =>
+      `/dashboard/transactions.csv?${new URLSearchParams(known(filter) as Record<string, string>)}`,
+    users: ({ q, sort, start }, signal) => {
+      const query = { ...known({ q }), sort, start, limit: PAGE_ROWS };
+      return unwrap(client.GET("/dashboard/users", { params: { query }, signal }));
+    },
+    user: (userId, signal) => {
+      const params = { path: { user_id: userId } };
+      return unwrap(client.GET("/dashboard/users/{user_id}", { params, signal }));
+    },
+    adjust: (userId, body) => {
+      const params = { path: { user_id: userId } };
+      return unwrap(client.POST("/dashboard/users/{user_id}/tokens", { params, body }));
+    },
+    flags: (cursor, signal) => {
+      const query = { ...known({ cursor }), limit: PAGE_ROWS };
+      return unwrap(client.GET("/dashboard/flags", { params: { query }, signal }));
+    },
+    operations: signal => unwrap(client.GET("/dashboard/operations", { signal })),
+    replay: (queue, ids) =>
+      unwrap(
+        client.POST("/dashboard/operations/replay", { body: { queue, ids, all: false, dry_run: false } }),
+      ),
+    drop: (queue, ids, reason) =>
+      unwrap(client.POST("/dashboard/operations/drop", { body: { queue, ids, reason } })),
+    waiting: signal => {
+      const params = { query: { limit: PAGE_ROWS } };
+      return unwrap(client.GET("/dashboard/integration/waiting", { params, signal }));
+    },
+    resolve: async body => {
+      await unwrap(client.POST("/dashboard/integration/waiting", { body }));
+    },
   };
 }
 
-function address(path: string, query: Query): string {
-  const search = new URLSearchParams();
-  for (const [name, value] of Object.entries(query)) {
-    if (value !== undefined && value !== "") search.set(name, String(value));
-  }
-  return search.size === 0 ? path : `${path}?${search}`;
+type Known<T> = { [Name in keyof T]?: NonNullable<T[Name]> };
+
+/** Leaves out what is undefined or empty. */
+function known<T extends object>(values: T): Known<T> {
+  return Object.fromEntries(
+    Object.entries(values).filter(([, value]) => value !== undefined && value !== ""),
+  ) as Known<T>;
 }

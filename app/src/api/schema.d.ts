@@ -252,10 +252,351 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/int/tokens": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        /**
+         * Set Tokens
+         * @description Set a user's quota, absolutely. 200 when it is decided, 202 when it is stored and will be.
+         *
+         *     The body, `{"int": {…}}`, may say `person_id`, `email`, `name`, `updated_at` (orders notifications) and
+         *     `event_id` (names one). An empty quota is a cleared field and means what the settings say.
+         */
+        put: operations["set_tokens_int_tokens_put"];
+        /**
+         * Set Tokens
+         * @description Set a user's quota, absolutely. 200 when it is decided, 202 when it is stored and will be.
+         *
+         *     The body, `{"int": {…}}`, may say `person_id`, `email`, `name`, `updated_at` (orders notifications) and
+         *     `event_id` (names one). An empty quota is a cleared field and means what the settings say.
+         */
+        post: operations["set_tokens_int_tokens_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/int/pipedrive/webhooks": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Receive Webhook
+         * @description Take a webhook (v2) of Pipedrive, whatever it says: ten refused ones would be half an hour without.
+         */
+        post: operations["receive_webhook_int_pipedrive_webhooks_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/dashboard/integration/waiting": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List Waiting
+         * @description List what waits, what came last first.
+         */
+        get: operations["list_waiting_dashboard_integration_waiting_get"];
+        put?: never;
+        /**
+         * Resolve
+         * @description Decide about a waiting notification. It goes the way of all notifications, in the operator's name.
+         */
+        post: operations["resolve_dashboard_integration_waiting_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/dashboard/overall/usage": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Usage
+         * @description Tokens, runs and active users of a range, with the time of equal length before it.
+         *
+         *     By default the last 30 days. A date is that whole day in `tz`, also as `date_to`; `date_to` with a time is
+         *     the first moment that is not in the range. Lists have at most 200 rows: the last one then is the rest.
+         */
+        get: operations["usage_dashboard_overall_usage_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/dashboard/transactions": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List Transactions
+         * @description Rows of the ledger, newest first: by `next_cursor`, which new rows do not shift, or from `start` on.
+         *
+         *     `total` and `aggregate` are of all rows that the filter finds, at the same moment as the page.
+         */
+        get: operations["list_transactions_dashboard_transactions_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/dashboard/transactions.csv": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Export Transactions
+         * @description All rows that the filter finds, newest first, as CSV. Cells cannot be formulas.
+         *
+         *     A file without its last line break was cut off.
+         */
+        get: operations["export_transactions_dashboard_transactions_csv_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/dashboard/users": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List Users
+         * @description Users with their balances. `q` finds who has words that begin so, in name, id, e-mail or company.
+         */
+        get: operations["list_users_dashboard_users_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/dashboard/users/{user_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Show User
+         * @description A user with their latest rows in the ledger.
+         */
+        get: operations["show_user_dashboard_users__user_id__get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/dashboard/users/{user_id}/tokens": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Set Tokens
+         * @description Set a user's balance or grant. It becomes a row of the ledger, in the operator's name.
+         */
+        post: operations["set_tokens_dashboard_users__user_id__tokens_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/dashboard/flags": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List Flags
+         * @description What users flagged, newest first, with the exchange. Of deleted threads the texts are not shown.
+         */
+        get: operations["list_flags_dashboard_flags_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/dashboard/operations": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Operations
+         * @description How full the queues are and how fast they move, what was set aside and why, and what operators did.
+         */
+        get: operations["operations_dashboard_operations_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/dashboard/operations/replay": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Replay
+         * @description Send dead letters to their queue again, under their own ids. Whoever handled one knows it.
+         */
+        post: operations["replay_dashboard_operations_replay_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/dashboard/operations/drop": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Drop
+         * @description Throw dead letters away, for a reason.
+         */
+        post: operations["drop_dashboard_operations_drop_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/dashboard/overall/resume": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Resume
+         * @description Have a model put the usage of a range into words, from figures computed for it.
+         *
+         *     Its tokens are booked to the account `house`. 500 when the model fails.
+         */
+        post: operations["resume_dashboard_overall_resume_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
 }
 export type webhooks = Record<string, never>;
 export interface components {
     schemas: {
+        /** ActionShape */
+        ActionShape: {
+            /** Id */
+            id: string;
+            /** At */
+            at: string;
+            /** Actor */
+            actor: string;
+            /** Action */
+            action: string;
+            /** Dry Run */
+            dry_run: boolean;
+            /** Reason */
+            reason: string | null;
+            /** Target */
+            target: {
+                [key: string]: unknown;
+            };
+            /** Outcome */
+            outcome: string;
+            /** Count */
+            count: number;
+        };
+        /**
+         * Aggregate
+         * @description Of all rows that the filter finds, not of the page. `tokens` is signed; `usage` is of its runs.
+         */
+        Aggregate: {
+            /** Rows */
+            rows: number;
+            /** Tokens */
+            tokens: number;
+            /** By Kind */
+            by_kind: {
+                [key: string]: components["schemas"]["KindShape"];
+            };
+            usage: components["schemas"]["Usage"];
+        };
         /** AnswerError */
         AnswerError: {
             /** Code */
@@ -264,6 +605,15 @@ export interface components {
             message: string;
             /** Retryable */
             retryable: boolean;
+        };
+        /** Averages */
+        Averages: {
+            /** Tokens Per Run */
+            tokens_per_run: number | null;
+            /** Tokens Per Active User */
+            tokens_per_active_user: number | null;
+            /** Runs Per Active User */
+            runs_per_active_user: number | null;
         };
         /**
          * CancelledRun
@@ -284,6 +634,61 @@ export interface components {
             id: string;
             /** Name */
             name: string;
+        };
+        /**
+         * CompanyUsage
+         * @description `company` is null for users without one. `rest` is how many companies the row stands for, else 0.
+         */
+        CompanyUsage: {
+            /** Total Tokens */
+            total_tokens: number;
+            /** Input Tokens */
+            input_tokens: number;
+            /** Cached Tokens */
+            cached_tokens: number;
+            /** Output Tokens */
+            output_tokens: number;
+            /** Reasoning Tokens */
+            reasoning_tokens: number;
+            /** Runs */
+            runs: number;
+            /** Estimated Runs */
+            estimated_runs: number;
+            /** Active Users */
+            active_users: number;
+            company: components["schemas"]["Company"] | null;
+            /** Rest */
+            rest: number;
+        };
+        /** DayUsage */
+        DayUsage: {
+            /** Total Tokens */
+            total_tokens: number;
+            /** Input Tokens */
+            input_tokens: number;
+            /** Cached Tokens */
+            cached_tokens: number;
+            /** Output Tokens */
+            output_tokens: number;
+            /** Reasoning Tokens */
+            reasoning_tokens: number;
+            /** Runs */
+            runs: number;
+            /** Estimated Runs */
+            estimated_runs: number;
+            /** Active Users */
+            active_users: number;
+            /** Day */
+            day: string;
+        };
+        /** DropBody */
+        DropBody: {
+            /** Queue */
+            queue: string;
+            /** Ids */
+            ids: string[];
+            /** Reason */
+            reason: string;
         };
         /**
          * Exchange
@@ -310,16 +715,90 @@ export interface components {
             /** Note */
             note?: string | null;
         };
+        /** FlagPage */
+        FlagPage: {
+            /** Items */
+            items: components["schemas"]["FlagShape"][];
+            /** Next Cursor */
+            next_cursor: string | null;
+        };
+        /**
+         * FlagShape
+         * @description A flagged exchange. Both texts are null once its thread is deleted, and cut after some length.
+         */
+        FlagShape: {
+            /** Message Id */
+            message_id: string;
+            /** Thread Id */
+            thread_id: string;
+            /** Run Id */
+            run_id: string;
+            /** User Id */
+            user_id: string;
+            /** User Name */
+            user_name: string | null;
+            /** Reasons */
+            reasons: string[];
+            /** Note */
+            note: string | null;
+            /** At */
+            at: string;
+            /** Question */
+            question: string | null;
+            /** Answer */
+            answer: string | null;
+        };
         /** Flagged */
         Flagged: {
             /** Flagged */
             flagged: boolean;
         };
+        /** KindShape */
+        KindShape: {
+            /** Rows */
+            rows: number;
+            /** Tokens */
+            tokens: number;
+        };
         /** LatestThread */
         LatestThread: {
             thread: components["schemas"]["ThreadWithMessages"];
-            user: components["schemas"]["UserShape"];
+            user: components["schemas"]["gateway__threads__shapes__UserShape"];
             session: components["schemas"]["SessionShape"];
+        };
+        /**
+         * LetterShape
+         * @description `body` is what the message says: ids and figures, no texts. Null when it is no JSON.
+         */
+        LetterShape: {
+            /** Id */
+            id: string;
+            /** Queue */
+            queue: string;
+            /** Type */
+            type: string;
+            /** Reason */
+            reason: string;
+            /** Attempts */
+            attempts: number;
+            /** At */
+            at: string | null;
+            /** Body */
+            body: unknown;
+        };
+        /**
+         * LettersAnswer
+         * @description What was done, or would be. `remaining` letters are left; `all` takes up to 1,000 at a time.
+         */
+        LettersAnswer: {
+            /** Dry Run */
+            dry_run: boolean;
+            /** Count */
+            count: number;
+            /** Items */
+            items: components["schemas"]["LetterShape"][];
+            /** Remaining */
+            remaining: number;
         };
         /**
          * MessagePage
@@ -372,6 +851,46 @@ export interface components {
                 [key: string]: unknown;
             }[];
         };
+        /** ModelUsage */
+        ModelUsage: {
+            /** Total Tokens */
+            total_tokens: number;
+            /** Input Tokens */
+            input_tokens: number;
+            /** Cached Tokens */
+            cached_tokens: number;
+            /** Output Tokens */
+            output_tokens: number;
+            /** Reasoning Tokens */
+            reasoning_tokens: number;
+            /** Runs */
+            runs: number;
+            /** Estimated Runs */
+            estimated_runs: number;
+            /** Model */
+            model: string;
+        };
+        /** MonthUsage */
+        MonthUsage: {
+            /** Total Tokens */
+            total_tokens: number;
+            /** Input Tokens */
+            input_tokens: number;
+            /** Cached Tokens */
+            cached_tokens: number;
+            /** Output Tokens */
+            output_tokens: number;
+            /** Reasoning Tokens */
+            reasoning_tokens: number;
+            /** Runs */
+            runs: number;
+            /** Estimated Runs */
+            estimated_runs: number;
+            /** Active Users */
+            active_users: number;
+            /** Month */
+            month: string;
+        };
         /**
          * NewMessage
          * @description `client_message_id` is the client's own: the same one again joins the run that it started.
@@ -407,10 +926,119 @@ export interface components {
             /** Expires At */
             expires_at: string;
         };
+        /**
+         * OperationsAnswer
+         * @description `wrong` says in plain words what could not be asked.
+         */
+        OperationsAnswer: {
+            /** Queues */
+            queues: components["schemas"]["QueueShape"][];
+            /** Dead Letters */
+            dead_letters: components["schemas"]["LetterShape"][];
+            /** Actions */
+            actions: components["schemas"]["ActionShape"][];
+            /** Wrong */
+            wrong: string[];
+            /** Checked At */
+            checked_at: string;
+        };
+        /**
+         * Previous
+         * @description The time of equal length before.
+         */
+        Previous: {
+            /** Date From */
+            date_from: string;
+            /** Date To */
+            date_to: string;
+            totals: components["schemas"]["UsageOfMany"];
+            averages: components["schemas"]["Averages"];
+        };
+        /**
+         * QueueShape
+         * @description Figures of now, rates per second; null where RabbitMQ's management API does not tell.
+         *
+         *     `retries` are messages that wait for another attempt, by the seconds that they wait.
+         */
+        QueueShape: {
+            /** Name */
+            name: string;
+            /** Ready */
+            ready: number | null;
+            /** Unacked */
+            unacked: number | null;
+            /** Consumers */
+            consumers: number | null;
+            /** Oldest Age S */
+            oldest_age_s: number | null;
+            /** Published Per S */
+            published_per_s: number | null;
+            /** Acked Per S */
+            acked_per_s: number | null;
+            /** Redelivered Per S */
+            redelivered_per_s: number | null;
+            /** Retries */
+            retries: {
+                [key: string]: number;
+            } | null;
+            /** Dead */
+            dead: number;
+        };
         /** RenameThread */
         RenameThread: {
             /** Title */
             title: string;
+        };
+        /**
+         * ReplayBody
+         * @description Letters of one queue: those with the ids, or `all`. With `dry_run`, nothing is sent.
+         */
+        ReplayBody: {
+            /** Queue */
+            queue: string;
+            /** Ids */
+            ids?: string[] | null;
+            /**
+             * All
+             * @default false
+             */
+            all: boolean;
+            /**
+             * Dry Run
+             * @default false
+             */
+            dry_run: boolean;
+        };
+        /**
+         * Resolution
+         * @description Apply it, to `user_id` and with `quota` where they replace what it says, or dismiss it.
+         */
+        Resolution: {
+            /** Id */
+            id: string;
+            /**
+             * Action
+             * @enum {string}
+             */
+            action: "apply" | "dismiss";
+            /** User Id */
+            user_id?: string | null;
+            /** Quota */
+            quota?: number | null;
+        };
+        /**
+         * ResolutionAnswer
+         * @description `accepted`: stored, and not carried out yet. Else what became of it, and `why`.
+         */
+        ResolutionAnswer: {
+            /** Status */
+            status: string;
+            /** Why */
+            why?: string | null;
+            /** User Id */
+            user_id?: string | null;
+            /** Quota */
+            quota?: number | null;
         };
         /** SessionAnswer */
         SessionAnswer: {
@@ -422,6 +1050,43 @@ export interface components {
             sub: string;
             /** Expires At */
             expires_at: string;
+        };
+        /**
+         * SummaryAnswer
+         * @description `figures` are what the model was given. `corrected` names figures of `stats` that are not the server's.
+         */
+        SummaryAnswer: {
+            /** Summary */
+            summary: string;
+            /** Figures */
+            figures: {
+                [key: string]: unknown;
+            };
+            /** Model */
+            model: string;
+            /** Generated At */
+            generated_at: string;
+            /** Corrected */
+            corrected: string[];
+        };
+        /**
+         * SummaryBody
+         * @description A range, or `stats`: an answer of `/dashboard/overall/usage`, of which only the range is believed.
+         */
+        SummaryBody: {
+            /** Stats */
+            stats?: {
+                [key: string]: unknown;
+            } | null;
+            /** Date From */
+            date_from?: string | null;
+            /** Date To */
+            date_to?: string | null;
+            /**
+             * Tz
+             * @default UTC
+             */
+            tz: string;
         };
         /** ThreadPage */
         ThreadPage: {
@@ -454,6 +1119,167 @@ export interface components {
             /** Messages */
             messages: components["schemas"]["MessageShape"][];
         };
+        /**
+         * Tokens
+         * @description Cached tokens are part of input, reasoning tokens of output; `total_tokens` is input and output.
+         */
+        Tokens: {
+            /** Total Tokens */
+            total_tokens: number;
+            /** Input Tokens */
+            input_tokens: number;
+            /** Cached Tokens */
+            cached_tokens: number;
+            /** Output Tokens */
+            output_tokens: number;
+            /** Reasoning Tokens */
+            reasoning_tokens: number;
+        };
+        /**
+         * TokensAnswer
+         * @description `accepted`: stored, and not decided yet. `stale`: something newer is in force.
+         */
+        TokensAnswer: {
+            /**
+             * Status
+             * @enum {string}
+             */
+            status: "applied" | "unchanged" | "stale" | "accepted";
+            /** User Id */
+            user_id: string;
+            /** Quota */
+            quota: number | null;
+            /** Token Balance */
+            token_balance?: number | null;
+        };
+        /**
+         * TokensBody
+         * @description Set the balance, the grant, or both. With `expected_balance`, a balance that moved is a conflict.
+         */
+        TokensBody: {
+            /** Token Balance */
+            token_balance?: number | null;
+            /** Token Grant */
+            token_grant?: number | null;
+            /** Expected Balance */
+            expected_balance?: number | null;
+            /**
+             * Reason
+             * @default set by an operator
+             */
+            reason: string;
+        };
+        /** TransactionPage */
+        TransactionPage: {
+            /** Items */
+            items: components["schemas"]["TransactionShape"][];
+            /** Total */
+            total: number;
+            /** Next Cursor */
+            next_cursor: string | null;
+            aggregate: components["schemas"]["Aggregate"];
+        };
+        /**
+         * TransactionShape
+         * @description One row of the ledger; what only some kinds have is absent from the others.
+         */
+        TransactionShape: {
+            /** Id */
+            id: string;
+            /** User Id */
+            user_id: string;
+            /** User Name */
+            user_name: string | null;
+            company: components["schemas"]["Company"] | null;
+            /**
+             * Kind
+             * @enum {string}
+             */
+            kind: "opening" | "usage" | "grant" | "adjustment" | "quota" | "correction";
+            /** Tokens */
+            tokens: number;
+            /** Balance Before */
+            balance_before: number;
+            /** Balance After */
+            balance_after: number;
+            /** Run Id */
+            run_id?: string | null;
+            usage?: components["schemas"]["Tokens"] | null;
+            /** Model */
+            model?: string | null;
+            /** Estimated */
+            estimated?: boolean | null;
+            /** Actor */
+            actor: string;
+            /** Reason */
+            reason: string;
+            /** At */
+            at: string;
+        };
+        /**
+         * Usage
+         * @description `estimated_runs` are those whose provider never gave a figure.
+         */
+        Usage: {
+            /** Total Tokens */
+            total_tokens: number;
+            /** Input Tokens */
+            input_tokens: number;
+            /** Cached Tokens */
+            cached_tokens: number;
+            /** Output Tokens */
+            output_tokens: number;
+            /** Reasoning Tokens */
+            reasoning_tokens: number;
+            /** Runs */
+            runs: number;
+            /** Estimated Runs */
+            estimated_runs: number;
+        };
+        /**
+         * UsageAnswer
+         * @description Each breakdown sums to `totals`. `date_to` is the first moment that is not in the range.
+         */
+        UsageAnswer: {
+            /** Date From */
+            date_from: string;
+            /** Date To */
+            date_to: string;
+            /** Tz */
+            tz: string;
+            totals: components["schemas"]["UsageOfMany"];
+            averages: components["schemas"]["Averages"];
+            previous: components["schemas"]["Previous"];
+            /** By Day */
+            by_day: components["schemas"]["DayUsage"][];
+            /** By Month */
+            by_month: components["schemas"]["MonthUsage"][];
+            /** By Company */
+            by_company: components["schemas"]["CompanyUsage"][];
+            /** By User */
+            by_user: components["schemas"]["UserUsage"][];
+            /** By Model */
+            by_model: components["schemas"]["ModelUsage"][];
+        };
+        /** UsageOfMany */
+        UsageOfMany: {
+            /** Total Tokens */
+            total_tokens: number;
+            /** Input Tokens */
+            input_tokens: number;
+            /** Cached Tokens */
+            cached_tokens: number;
+            /** Output Tokens */
+            output_tokens: number;
+            /** Reasoning Tokens */
+            reasoning_tokens: number;
+            /** Runs */
+            runs: number;
+            /** Estimated Runs */
+            estimated_runs: number;
+            /** Active Users */
+            active_users: number;
+        };
         /** UsageShape */
         UsageShape: {
             /** Input Tokens */
@@ -469,8 +1295,140 @@ export interface components {
             /** Estimated */
             estimated: boolean;
         };
+        /** UserDetail */
+        UserDetail: {
+            /** Id */
+            id: string;
+            /** Name */
+            name: string | null;
+            /** Email */
+            email: string | null;
+            company: components["schemas"]["Company"] | null;
+            /** Token Balance */
+            token_balance: number;
+            /** Token Held */
+            token_held: number;
+            /** Token Available */
+            token_available: number;
+            /** Token Grant */
+            token_grant: number;
+            /** Quota */
+            quota: number | null;
+            /** Created At */
+            created_at: string;
+            /** Last Active At */
+            last_active_at: string;
+            /** Transactions */
+            transactions: components["schemas"]["TransactionShape"][];
+        };
+        /** UserPage */
+        UserPage: {
+            /** Items */
+            items: components["schemas"]["gateway__dashboard__shapes__UserShape"][];
+            /** Total */
+            total: number;
+            /** Next Cursor */
+            next_cursor: string | null;
+        };
+        /**
+         * UserUsage
+         * @description `rest` is how many users the last row stands for, which then has no `user_id`; else 0.
+         */
+        UserUsage: {
+            /** Total Tokens */
+            total_tokens: number;
+            /** Input Tokens */
+            input_tokens: number;
+            /** Cached Tokens */
+            cached_tokens: number;
+            /** Output Tokens */
+            output_tokens: number;
+            /** Reasoning Tokens */
+            reasoning_tokens: number;
+            /** Runs */
+            runs: number;
+            /** Estimated Runs */
+            estimated_runs: number;
+            /** User Id */
+            user_id: string | null;
+            /** Name */
+            name: string | null;
+            /** Email */
+            email: string | null;
+            company: components["schemas"]["Company"] | null;
+            /** Rest */
+            rest: number;
+        };
+        /**
+         * WaitingItem
+         * @description `value` is what was said, as it was written; `at` is when that was, `since` when it began to wait.
+         */
+        WaitingItem: {
+            /** Id */
+            id: string;
+            /** Why */
+            why: string;
+            /** Person Id */
+            person_id: number | null;
+            /** User Id */
+            user_id: string | null;
+            /** Emails */
+            emails: string[];
+            /** Name */
+            name: string | null;
+            /** Value */
+            value: string;
+            /** Actor */
+            actor: string;
+            /** Reason */
+            reason: string;
+            /** At */
+            at: string;
+            /** Since */
+            since: string;
+        };
+        /** WaitingList */
+        WaitingList: {
+            /** Items */
+            items: components["schemas"]["WaitingItem"][];
+            /** Total */
+            total: number;
+        };
+        /** WebhookAnswer */
+        WebhookAnswer: {
+            /**
+             * Status
+             * @default accepted
+             * @constant
+             */
+            status: "accepted";
+        };
         /** UserShape */
-        UserShape: {
+        gateway__dashboard__shapes__UserShape: {
+            /** Id */
+            id: string;
+            /** Name */
+            name: string | null;
+            /** Email */
+            email: string | null;
+            company: components["schemas"]["Company"] | null;
+            /** Token Balance */
+            token_balance: number;
+            /** Token Held */
+            token_held: number;
+            /** Token Available */
+            token_available: number;
+            /** Token Grant */
+            token_grant: number;
+            /** Quota */
+            quota: number | null;
+            /** Created At */
+            created_at: string;
+            /** Last Active At */
+            last_active_at: string;
+        };
+        /** UserShape */
+        gateway__threads__shapes__UserShape: {
             /** Id */
             id: string;
             /** Name */
@@ -492,7 +1450,7 @@ export interface components {
             title: string;
             status: number;
             /** @enum {string} */
-            code: "conflict" | "forbidden" | "id_reused" | "insufficient_balance" | "internal" | "malformed" | "method_not_allowed" | "not_found" | "rate_limited" | "refused" | "thread_busy" | "too_large" | "too_many_runs" | "too_many_streams" | "unauthenticated" | "unavailable" | "unknown_account" | "uri_too_long";
+            code: "conflict" | "forbidden" | "id_reused" | "insufficient_balance" | "internal" | "malformed" | "method_not_allowed" | "model_failed" | "not_found" | "rate_limited" | "refused" | "thread_busy" | "too_large" | "too_many_runs" | "too_many_streams" | "unauthenticated" | "unavailable" | "unknown_account" | "uri_too_long";
             detail: string;
         };
     };
@@ -998,6 +1956,546 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content?: never;
+            };
+            /** @description A problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    set_tokens_int_tokens_put: {
+        parameters: {
+            query: {
+                id: string;
+                quota: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TokensAnswer"];
+                };
+            };
+            /** @description A problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    set_tokens_int_tokens_post: {
+        parameters: {
+            query: {
+                id: string;
+                quota: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TokensAnswer"];
+                };
+            };
+            /** @description A problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    receive_webhook_int_pipedrive_webhooks_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WebhookAnswer"];
+                };
+            };
+            /** @description A problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_waiting_dashboard_integration_waiting_get: {
+        parameters: {
+            query?: {
+                limit?: number;
+                start?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WaitingList"];
+                };
+            };
+            /** @description A problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    resolve_dashboard_integration_waiting_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Resolution"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ResolutionAnswer"];
+                };
+            };
+            /** @description A problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    usage_dashboard_overall_usage_get: {
+        parameters: {
+            query?: {
+                /** @description ISO 8601; a date is that whole day */
+                date_from?: string | null;
+                /** @description ISO 8601; a date is that whole day */
+                date_to?: string | null;
+                /** @description IANA time zone, in which days are counted */
+                tz?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["UsageAnswer"];
+                };
+            };
+            /** @description A problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_transactions_dashboard_transactions_get: {
+        parameters: {
+            query?: {
+                limit?: number;
+                /** @description rows to leave out */
+                start?: number;
+                /** @description `next_cursor` of the page before */
+                cursor?: string | null;
+                user?: string | null;
+                company?: string | null;
+                kind?: ("opening" | "usage" | "grant" | "adjustment" | "quota" | "correction") | null;
+                /** @description ISO 8601; a date is that whole day */
+                date_from?: string | null;
+                /** @description ISO 8601; a date is that whole day */
+                date_to?: string | null;
+                /** @description IANA time zone, in which days are counted */
+                tz?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TransactionPage"];
+                };
+            };
+            /** @description A problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    export_transactions_dashboard_transactions_csv_get: {
+        parameters: {
+            query?: {
+                user?: string | null;
+                company?: string | null;
+                kind?: ("opening" | "usage" | "grant" | "adjustment" | "quota" | "correction") | null;
+                /** @description ISO 8601; a date is that whole day */
+                date_from?: string | null;
+                /** @description ISO 8601; a date is that whole day */
+                date_to?: string | null;
+                /** @description IANA time zone, in which days are counted */
+                tz?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description A problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_users_dashboard_users_get: {
+        parameters: {
+            query?: {
+                limit?: number;
+                /** @description rows to leave out */
+                start?: number;
+                /** @description `next_cursor` of the page before */
+                cursor?: string | null;
+                q?: string | null;
+                /** @description a field; with - in front, the greatest first */
+                sort?: "name" | "-name" | "token_balance" | "-token_balance" | "created_at" | "-created_at" | "last_active_at" | "-last_active_at";
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["UserPage"];
+                };
+            };
+            /** @description A problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    show_user_dashboard_users__user_id__get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                user_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["UserDetail"];
+                };
+            };
+            /** @description A problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    set_tokens_dashboard_users__user_id__tokens_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                user_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["TokensBody"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["UserDetail"];
+                };
+            };
+            /** @description A problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_flags_dashboard_flags_get: {
+        parameters: {
+            query?: {
+                limit?: number;
+                /** @description `next_cursor` of the page before */
+                cursor?: string | null;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["FlagPage"];
+                };
+            };
+            /** @description A problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    operations_dashboard_operations_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OperationsAnswer"];
+                };
+            };
+            /** @description A problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    replay_dashboard_operations_replay_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ReplayBody"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["LettersAnswer"];
+                };
+            };
+            /** @description A problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    drop_dashboard_operations_drop_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["DropBody"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["LettersAnswer"];
+                };
+            };
+            /** @description A problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    resume_dashboard_overall_resume_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["SummaryBody"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SummaryAnswer"];
+                };
             };
             /** @description A problem */
             default: {

@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import type { UsageAnswer, UsageFigures } from "../api/dashboard-types";
-import { shareOf, usageRows } from "./breakdown";
+import { type Group, shareOf, usageRows } from "./breakdown";
 
 const figures = (total_tokens: number): UsageFigures => ({
   total_tokens,
@@ -9,31 +9,38 @@ const figures = (total_tokens: number): UsageFigures => ({
   output_tokens: 0,
   reasoning_tokens: 0,
   runs: 1,
+  estimated_runs: 0,
 });
+const totals = (tokens: number) => ({ ...figures(tokens), active_users: 1 });
+const NOBODY = { email: null, company: null };
+const AVERAGES = { tokens_per_run: null, tokens_per_active_user: null, runs_per_active_user: null };
 
 const USAGE: UsageAnswer = {
   date_from: "2026-11-20",
   date_to: "2026-11-22",
   tz: "UTC",
-  totals: { ...figures(60), active_users: 2 },
-  previous: { ...figures(0), active_users: 0 },
+  totals: totals(60),
+  averages: AVERAGES,
+  previous: { date_from: "2026-11-17", date_to: "2026-11-19", totals: totals(0), averages: AVERAGES },
   by_day: [
-    { ...figures(10), day: "2026-11-20" },
-    { ...figures(50), day: "2026-11-22" },
+    { ...totals(10), day: "2026-11-20" },
+    { ...totals(50), day: "2026-11-22" },
   ],
-  by_month: [{ ...figures(60), month: "2026-11" }],
+  by_month: [{ ...totals(60), month: "2026-11" }],
   by_company: [
-    { ...figures(20), company: { id: "acme", name: "Acme" } },
-    { ...figures(40), company: null },
+    { ...totals(20), company: { id: "acme", name: "Acme" }, rest: 0 },
+    { ...totals(40), company: null, rest: 0 },
   ],
   by_user: [
-    { ...figures(10), user_id: "u1", name: null },
-    { ...figures(50), user_id: "u2", name: "Ada" },
+    { ...figures(300), user_id: null, name: null, ...NOBODY, rest: 3 },
+    { ...figures(10), user_id: "u1", name: null, ...NOBODY, rest: 0 },
+    { ...figures(50), user_id: "u2", name: "Ada", ...NOBODY, rest: 0 },
   ],
+  by_model: [{ ...figures(60), model: "a-model" }],
 };
 const RANGE = { from: "2026-11-20", to: "2026-11-22" };
 
-const short = (group: "day" | "month" | "company" | "user") =>
+const short = (group: Group) =>
   usageRows(USAGE, group, RANGE).map(row => [row.key, row.name, row.total_tokens]);
 
 test("a day without usage is there, with zero", () => {
@@ -44,7 +51,7 @@ test("a day without usage is there, with zero", () => {
   ]);
 });
 
-test("companies and users come with the most tokens first, also those without a name", () => {
+test("the most tokens come first, also those of nobody, and the rest of a long list last", () => {
   expect(short("company")).toEqual([
     ["", undefined, 40],
     ["acme", "Acme", 20],
@@ -52,6 +59,7 @@ test("companies and users come with the most tokens first, also those without a 
   expect(short("user")).toEqual([
     ["u2", "Ada", 50],
     ["u1", "u1", 10],
+    ["", undefined, 300],
   ]);
 });
 

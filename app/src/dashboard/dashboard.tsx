@@ -1,4 +1,5 @@
 import "../styles/dashboard.css";
+import "../styles/figures.css";
 import { For, Match, Show, Switch } from "solid-js";
 import { makeDashboardApi } from "../api/dashboard-api";
 import { useApp } from "../features/app-context";
@@ -22,7 +23,7 @@ const ICONS: Record<OperatorView, IconName> = {
 
 /** The pages for operators. The server decides who may see them; this only shows what it says. */
 export function Dashboard() {
-  const { navigation } = useApp();
+  const { client, navigation } = useApp();
   const texts = useDashboardTexts();
   const view = () => {
     const route = navigation.route();
@@ -30,7 +31,7 @@ export function Dashboard() {
   };
 
   return (
-    <DashboardContext.Provider value={makeDashboardApi((...args) => fetch(...args))}>
+    <DashboardContext.Provider value={makeDashboardApi(client)}>
       <div class="dashboard">
         <nav class="dashboard-nav" aria-label={texts().dashboard}>
           <a class="back" href={chatPath()} aria-label={texts().backToChat}>

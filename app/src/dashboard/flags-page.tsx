@@ -55,7 +55,7 @@ function FlagItem(props: { flag: Flag }) {
     <li class="panel">
       <header>
         <a class="link" href={operatorPath("users", props.flag.user_id)}>
-          {props.flag.user_id}
+          {props.flag.user_name ?? props.flag.user_id}
         </a>
         <time dateTime={props.flag.at}>{formats().stamp(new Date(props.flag.at))}</time>
       </header>
@@ -66,7 +66,7 @@ function FlagItem(props: { flag: Flag }) {
       </p>
       <Show when={props.flag.note}>{note => <blockquote>{note()}</blockquote>}</Show>
       <details>
-        <summary>{props.flag.question}</summary>
+        <summary>{props.flag.question ?? texts().deletedThread}</summary>
         <Show when={props.flag.answer}>
           {answer => (
             <Markdown

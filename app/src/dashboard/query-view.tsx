@@ -1,5 +1,6 @@
 import { type JSX, Match, Show, Switch } from "solid-js";
 import { useApp, useFormats } from "../features/app-context";
+import type { Failure } from "../state/failure";
 import { CHAT_TEXTS, failureText } from "../texts/chat";
 import { useDashboardTexts } from "./context";
 import type { ServerQuery } from "./create-query";
@@ -19,7 +20,7 @@ export function QueryView<T>(props: QueryViewProps<T>) {
   return (
     <>
       <Show when={props.query.failure()}>
-        {failure => <FailureNote query={props.query} text={failure()} />}
+        {failure => <FailureNote query={props.query} failure={failure()} />}
       </Show>
       <Switch>
         <Match when={props.query.data() !== undefined}>
@@ -50,18 +51,21 @@ export function QueryView<T>(props: QueryViewProps<T>) {
   );
 }
 
-function FailureNote<T>(props: { query: ServerQuery<T>; text: Parameters<typeof failureText>[1] }) {
+function FailureNote<T>(props: { query: ServerQuery<T>; failure: Failure }) {
   const { preferences } = useApp().preferences;
   const texts = useDashboardTexts();
+  const isForbidden = () => props.failure.kind === "forbidden";
   return (
     <p class="notice problem" role="alert">
       <span>
-        {failureText(CHAT_TEXTS[preferences.language], props.text)}{" "}
+        {isForbidden() ? texts().forbiddenText : failureText(CHAT_TEXTS[preferences.language], props.failure)}{" "}
         <Show when={props.query.data() !== undefined}>{texts().stale}</Show>
       </span>
-      <button type="button" class="link" onClick={() => props.query.reload()}>
-        {texts().retry}
-      </button>
+      <Show when={!isForbidden()}>
+        <button type="button" class="link" onClick={() => props.query.reload()}>
+          {texts().retry}
+        </button>
+      </Show>
     </p>
   );
 }

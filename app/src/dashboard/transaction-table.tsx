@@ -19,7 +19,7 @@ export function TransactionTable(props: TransactionTableProps) {
       title: texts().user,
       cell: row => (
         <a class="link" href={operatorPath("users", row.user_id)}>
-          {row.user_id}
+          {row.user_name ?? row.user_id}
         </a>
       ),
     },
@@ -43,7 +43,7 @@ export function TransactionTable(props: TransactionTableProps) {
       title: texts().reason,
       cell: row => (
         <>
-          {row.reason ?? row.model ?? texts().none}
+          {row.model ?? row.reason}
           <Show when={row.estimated}> ({texts().estimated})</Show>
         </>
       ),

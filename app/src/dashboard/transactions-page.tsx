@@ -45,7 +45,7 @@ export function TransactionsPage() {
         <For each={["user", "company"] as const}>
           {name => (
             <label class="field">
-              <span>{texts()[name]}</span>
+              <span>{texts().filters[name]}</span>
               <input
                 type="search"
                 maxLength={200}

@@ -69,6 +69,7 @@ function UsageTable(props: { rows: UsageRow[]; group: Group; usage: UsageAnswer 
   const nameOf = (row: UsageRow) => {
     if (props.group === "day") return formats().calendarDay(dateOfDay(row.key));
     if (props.group === "month") return formats().calendarMonth(dateOfDay(row.key));
+    if (row.rest > 0) return texts().others(formats().number(row.rest));
     return row.name ?? texts().noCompany;
   };
   /** The rows behind a figure: the same period, only this company or user. */

@@ -60,14 +60,14 @@ function Totals(props: { usage: UsageAnswer }) {
   const texts = useDashboardTexts();
   const formats = useFormats();
   const now = () => props.usage.totals;
-  const before = () => props.usage.previous;
-  const perRun = () => Math.round(shareOf(now().total_tokens, now().runs));
-  const perUser = () => Math.round(shareOf(now().total_tokens, now().active_users));
+  const before = () => props.usage.previous.totals;
+  const average = (value: number | null) =>
+    value === null ? texts().none : formats().number(Math.round(value));
 
   return (
     <dl class="totals">
       <Total name={texts().totalTokens} figure="total_tokens" now={now()} before={before()}>
-        {texts().perRun(formats().number(perRun()))}
+        {texts().perRun(average(props.usage.averages.tokens_per_run))}
       </Total>
       <Total name={texts().inputTokens} figure="input_tokens" now={now()} before={before()}>
         {texts().cachedShare(formats().percent(shareOf(now().cached_tokens, now().input_tokens)))}
@@ -77,7 +77,7 @@ function Totals(props: { usage: UsageAnswer }) {
       </Total>
       <Total name={texts().runs} figure="runs" now={now()} before={before()} />
       <Total name={texts().activeUsers} figure="active_users" now={now()} before={before()}>
-        {texts().perUser(formats().number(perUser()))}
+        {texts().perUser(average(props.usage.averages.tokens_per_active_user))}
       </Total>
     </dl>
   );

@@ -1,5 +1,5 @@
 import { createMemo, For, Show } from "solid-js";
-import { PAGE_ROWS } from "../api/dashboard-api";
+import { PAGE_ROWS, type UserSort } from "../api/dashboard-api";
 import type { DashboardUser } from "../api/dashboard-types";
 import { useApp, useFormats } from "../features/app-context";
 import { operatorPath } from "../state/route";
@@ -8,7 +8,13 @@ import { createServerQuery } from "./create-query";
 import { type Column, DataTable } from "./data-table";
 import { QueryView } from "./query-view";
 
-const SORTS = ["last_active", "balance", "name"] as const;
+const SORTS = [
+  "-last_active_at",
+  "-token_balance",
+  "token_balance",
+  "name",
+  "-created_at",
+] as const satisfies UserSort[];
 const TYPING_MS = 250;
 
 export function UsersPage() {
@@ -16,10 +22,10 @@ export function UsersPage() {
   const api = useDashboard();
   const texts = useDashboardTexts();
   const words = () => navigation.query().get("q") ?? "";
-  const sort = () => SORTS.find(name => name === navigation.query().get("sort")) ?? "last_active";
+  const sort = () => SORTS.find(name => name === navigation.query().get("sort")) ?? "-last_active_at";
   const start = () => Math.max(0, Math.trunc(Number(navigation.query().get("start")) || 0));
   const query = createServerQuery(
-    signal => api.users({ q: words(), sort: sort(), limit: PAGE_ROWS, start: start() }, signal),
+    signal => api.users({ q: words(), sort: sort(), start: start() }, signal),
     session.notice,
   );
 

@@ -45,7 +45,10 @@ const NOBODY: Account = {
   isOperator: false,
 };
 
-export function createSession(api: ChatApi): SessionStore {
+/** The role is told when one signs in, and not again. It only decides what is offered: the server decides what is allowed. */
+const OPERATOR_KEY = "operator";
+
+export function createSession(api: ChatApi, storage: Storage): SessionStore {
   const [store, setStore] = createStore<State>({ state: { kind: "opening" }, account: { ...NOBODY } });
 
   function notice(failure: Failure): Failure {
@@ -68,7 +71,8 @@ export function createSession(api: ChatApi): SessionStore {
       try {
         const opened = token === undefined ? undefined : await api.openSession(token);
         const latest = await api.openChat();
-        const isOperator = opened?.role === "operator" || store.account.isOperator;
+        if (opened) storage.setItem(OPERATOR_KEY, opened.role === "operator" ? opened.sub : "");
+        const isOperator = storage.getItem(OPERATOR_KEY) === latest.user.id;
         setStore({ account: { ...accountOf(latest), isOperator }, state: { kind: "open" } });
         return latest;
       } catch (error) {

@@ -10,7 +10,6 @@ const en = {
   untitled: "New chat",
   close: "Close",
   cancel: "Cancel",
-  save: "Save",
   undo: "Undo",
   retry: "Try again",
   copy: "Copy",
@@ -21,7 +20,6 @@ const en = {
 
   threads: "Chats",
   searchThreads: "Search chats",
-  clearSearch: "Clear the search",
   nothingFound: (words: string) => `No chat contains “${words}”.`,
   noThreads: "Your chats will be listed here.",
   showMore: "Show more",
@@ -159,7 +157,6 @@ const en = {
   threadMissingTitle: "This chat does not exist",
   threadMissingText: "It was deleted, or it belongs to somebody else.",
   unknownPageTitle: "There is no such page",
-  newVersion: "The page was brought up to date.",
 };
 
 export type ChatTexts = typeof en;
@@ -171,7 +168,6 @@ const de: ChatTexts = {
   untitled: "Neuer Chat",
   close: "Schließen",
   cancel: "Abbrechen",
-  save: "Speichern",
   undo: "Rückgängig",
   retry: "Noch einmal",
   copy: "Kopieren",
@@ -182,7 +178,6 @@ const de: ChatTexts = {
 
   threads: "Chats",
   searchThreads: "Chats durchsuchen",
-  clearSearch: "Suche leeren",
   nothingFound: words => `Kein Chat enthält „${words}“.`,
   noThreads: "Hier werden Ihre Chats stehen.",
   showMore: "Mehr zeigen",
@@ -320,7 +315,6 @@ const de: ChatTexts = {
   threadMissingTitle: "Diesen Chat gibt es nicht",
   threadMissingText: "Er wurde gelöscht, oder er gehört jemand anderem.",
   unknownPageTitle: "Diese Seite gibt es nicht",
-  newVersion: "Die Seite wurde auf den neuesten Stand gebracht.",
 };
 
 export const CHAT_TEXTS = { en, de };

@@ -16,10 +16,10 @@ export function ChatPage(props: { api: ChatApi; threadId: string | undefined }) 
   const texts = useTexts();
   /** A first message whose thread is being made. */
   const [starting, setStarting] = createSignal<Exchange>();
-  const [text, setText] = createSignal("");
+  const place = () => props.threadId ?? NEW_THREAD;
+  const [text, setText] = createSignal(app.drafts.read(place()));
   let isHandover = false;
 
-  const place = () => props.threadId ?? NEW_THREAD;
   const conversation = createMemo(() => (props.threadId ? app.conversations.get(props.threadId) : undefined));
   const exchanges = (): readonly Exchange[] => {
     const first = starting();
