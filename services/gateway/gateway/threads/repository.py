@@ -59,16 +59,17 @@ class ThreadRepository:
     async def ensure_latest_thread(self, user_id: str, *, now: datetime) -> Thread:
         """Return the thread used last, or make one. Two tabs at once get the same one.
 
-        The new id follows from how many threads the user ever had, so that both make the same.
+        The new id follows from how many threads the user has deleted, so that both make the same, also
+        when one of them is done before the other counts.
         """
         row = await self._threads.find_one(
             {"user_id": user_id, "deleted_at": None}, sort=[("updated_at", -1), ("_id", -1)]
         )
         if row is not None:
             return thread_of(row)
-        count = await self._threads.count_documents({"user_id": user_id})
+        deleted = await self._threads.count_documents({"user_id": user_id, "deleted_at": {"$ne": None}})
         return await self.insert_thread(
-            derived_id("t", user_id, str(count)), user_id=user_id, title="", now=now
+            derived_id("t", user_id, str(deleted)), user_id=user_id, title="", now=now
         )
 
     async def rename_thread(self, user_id: str, thread_id: str, title: str) -> bool:
