@@ -1,6 +1,7 @@
 """The product as it is measured: real processes, users who are signed in, and the simulator's pace."""
 
 import asyncio
+import itertools
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -30,13 +31,16 @@ ENV = {
     "RECOVERY_EVERY_S": "10",
     "SWEEP_EVERY_S": "10",
 }
+_THREADS = 10
+"""Of each user, in turn: a conversation has a few messages, not hundreds."""
+
 _USERS_AT_ONCE = 10
 
 
 @dataclass(frozen=True, slots=True)
 class User:
     token: str
-    thread_id: str
+    thread_ids: tuple[str, ...]
 
 
 class Product:
@@ -60,7 +64,9 @@ class Product:
         async def make() -> User:
             async with at_once:
                 client = self.stack.client(new_id("q"))
-                return User(client.token, (await client.open())["thread"]["id"])
+                await client.open()
+                thread_ids = await asyncio.gather(*(client.new_thread() for _ in range(_THREADS)))
+                return User(client.token, tuple(thread_ids))
 
         self._users += await asyncio.gather(*(make() for _ in range(count - len(self._users))))
 
@@ -70,7 +76,9 @@ class Product:
         await self.have_users(count)
         url = self.stack.simulator_url if direct else self._gateway_url
         connections = [await RawConnection.open(url) for _ in range(count)]
-        requests = [self._to_provider() if direct else self._to_gateway(user) for user in self._users[:count]]
+        requests = [
+            [self._to_provider()] if direct else self._to_gateway(user) for user in self._users[:count]
+        ]
         try:
             yield Readers(connections, requests)
         finally:
@@ -93,25 +101,28 @@ class Product:
             last=b"event: response.completed",
         )
 
-    def _to_gateway(self, user: User) -> Request:
-        return post(
-            f"{self._gateway_url}/chat/messages",
-            {"thread_id": user.thread_id, "text": "hello"},
-            token=user.token,
-            first=b"event: delta",
-            last=b'event: done\ndata: {"status":"completed"}',
-        )
+    def _to_gateway(self, user: User) -> list[Request]:
+        return [
+            post(
+                f"{self._gateway_url}/chat/messages",
+                {"thread_id": thread_id, "text": "hello"},
+                token=user.token,
+                first=b"event: delta",
+                last=b'event: done\ndata: {"status":"completed"}',
+            )
+            for thread_id in user.thread_ids
+        ]
 
 
 class Readers:
-    """Connections by number, each with the request that it sends."""
+    """Connections by number, each with the requests that it sends in turn."""
 
-    def __init__(self, connections: list[RawConnection], requests: list[Request]) -> None:
+    def __init__(self, connections: list[RawConnection], requests: list[list[Request]]) -> None:
         self._connections = connections
-        self._requests = requests
+        self._requests = [itertools.cycle(own) for own in requests]
 
     async def read(self, number: int) -> Reading:
-        return await self._connections[number].read(self._requests[number])
+        return await self._connections[number].read(next(self._requests[number]))
 
 
 @asynccontextmanager

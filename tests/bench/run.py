@@ -36,9 +36,11 @@ async def measure(servers: Servers, management: httpx.AsyncClient) -> Results:
         async with running_product(urls) as product:
             _say("warming up")
             await streams.warm_up(product)
-            _say("streams")
-            first_tokens, cpu = await streams.first_tokens(product)
+            _say("first tokens")
+            first_tokens = await streams.first_tokens(product)
             burst = await streams.burst(product)
+            _say("CPU")
+            cpu = await streams.token_cpu(product)
             _say("operations")
             counted = await operations(product)
             _say("holds")

@@ -39,6 +39,7 @@ LOADS = (
     Load(streams=100, tokens=400, rounds=2),
 )
 BURST = Load(streams=100, tokens=20, rounds=2)
+CPU_LOAD = Load(streams=100, tokens=400, rounds=1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,7 +58,7 @@ class FirstToken:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TokenCpu:
-    """CPU seconds for the same streams: of each process of the product, and of a process with the SDK."""
+    """CPU seconds of each process of the product, and of a process that reads the same with the SDK."""
 
     streams: int
     tokens: int
@@ -81,22 +82,28 @@ async def warm_up(product: Product) -> None:
     await product.stack.drained()
 
 
-async def first_tokens(product: Product) -> tuple[list[FirstToken], TokenCpu]:
-    """Measure all loads; the CPU is the last one's, from its first message to its last settlement."""
+async def first_tokens(product: Product) -> list[FirstToken]:
     found: list[FirstToken] = []
-    used_s: dict[str, float] = {}
     for item in LOADS:
         await product.simulate(reply_tokens=item.tokens, tokens_per_s=TOKENS_PER_S)
         direct = await _steady(product, item, direct=True)
-        meter = CpuMeter(product.pids())
         through = await _steady(product, item, direct=False)
         await product.stack.drained()
-        used_s = meter.used_s()
         found.append(_first_token(item, direct, through))
-    largest = LOADS[-1]
-    sdk_s = await _sdk_cpu_s(product, largest)
-    cpu = TokenCpu(streams=largest.streams, tokens=largest.total_tokens, used_s=used_s, sdk_s=sdk_s)
-    return found, cpu
+    return found
+
+
+async def token_cpu(product: Product) -> TokenCpu:
+    """Measure from the first message to the last settlement, the SDK before and after the product."""
+    item = CPU_LOAD
+    await product.simulate(reply_tokens=item.tokens, tokens_per_s=TOKENS_PER_S)
+    sdk_s = await _sdk_cpu_s(product, item)
+    meter = CpuMeter(product.pids())
+    await _steady(product, item, direct=False)
+    await product.stack.drained()
+    used_s = meter.used_s()
+    sdk_s += await _sdk_cpu_s(product, item)
+    return TokenCpu(streams=item.streams, tokens=item.total_tokens, used_s=used_s, sdk_s=sdk_s / 2)
 
 
 async def burst(product: Product) -> FirstToken:
@@ -107,7 +114,8 @@ async def burst(product: Product) -> FirstToken:
         async with product.readers(BURST.streams, direct=direct) as readers:
             readings.append(await load.at_once(streams=BURST.streams, rounds=BURST.rounds, read=readers.read))
         await product.stack.drained()
-    return _first_token(BURST, *readings)
+    direct, through = readings
+    return _first_token(BURST, direct, through)
 
 
 async def _steady(product: Product, item: Load, *, direct: bool) -> list[Reading]:
@@ -126,7 +134,7 @@ async def _sdk_cpu_s(product: Product, item: Load) -> float:
         async def read_one(_: int) -> int:
             return await read()
 
-        await load.steady(streams=5, rounds=1, answer_s=item.answer_s, read=read_one)
+        await load.at_once(streams=5, rounds=1, read=read_one)
         meter = CpuMeter({"sdk": [os.getpid()]})
         await load.steady(streams=item.streams, rounds=item.rounds, answer_s=item.answer_s, read=read_one)
         return meter.used_s()["sdk"]

@@ -92,7 +92,11 @@ class OpenAIEngine:
     def run(self, spec: RunSpec) -> AsyncGenerator[EngineEvent]:
         """Start a response and stream it, as `Engine.run`."""
         create = self._client.responses.with_streaming_response.create
-        return self._stream(lambda: cast(_Opening, create(**_request(spec))), is_new=True)
+        # As `extra_body`: the SDK checks parameters against their types, which takes it longer than all else
+        # in front of the first token, and the longer the conversation.
+        return self._stream(
+            lambda: cast(_Opening, create(stream=True, extra_body=_request(spec))), is_new=True
+        )
 
     def resume(self, response_id: str) -> AsyncGenerator[EngineEvent]:
         """Stream a stored response from its very beginning, as `Engine.resume`."""
