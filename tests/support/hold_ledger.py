@@ -49,7 +49,7 @@ class HoldLedger:
                 return AccountReply(account=self._view(command.user_id))
             case PlaceHoldV1():
                 tokens = self._hold(command)
-                return HoldReply(hold_tokens=tokens, account=self._view(command.user_id))
+                return HoldReply(hold_tokens=tokens)
             case ReleaseHoldV1():
                 self.available += self.holds.pop(command.run_id, 0)
                 return AccountReply(account=self._view(command.user_id))

@@ -95,7 +95,7 @@ def build_ledger(settings: Settings, db: Database, publisher: Publisher, clock: 
         writers=(writer, folding_writer),
         commands={
             OpenAccountV1: OpenAccount(accounts, clock, terms),
-            PlaceHoldV1: PlaceHold(accounts, clock, terms),
+            PlaceHoldV1: PlaceHold(accounts),
             ReleaseHoldV1: ReleaseHold(accounts, clock, terms),
             AdjustAccountV1: AdjustAccount(accounts, clock, terms),
             SetQuotaV1: SetQuota(Quotas(db, journal, clock, terms=terms), clock, terms),

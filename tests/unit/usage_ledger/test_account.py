@@ -4,6 +4,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from common.errors import Conflict, Malformed
+from support.holds import with_hold
 from usage_ledger.domain.account import (
     CLOSED_RUNS_MAX,
     Account,
@@ -16,7 +17,6 @@ from usage_ledger.domain.account import (
     grant_if_due,
     next_grant_at,
     open_account,
-    with_hold,
     without_hold,
 )
 

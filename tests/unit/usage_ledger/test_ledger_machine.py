@@ -10,6 +10,7 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invar
 
 from common.errors import Conflict
 from common.events.envelope import TokenUsage
+from support.holds import with_hold
 from usage_ledger.domain.account import (
     Account,
     Adjustment,
@@ -21,7 +22,6 @@ from usage_ledger.domain.account import (
     adjust,
     grant_if_due,
     open_account,
-    with_hold,
     without_hold,
 )
 from usage_ledger.domain.settlement import FinishedRun, Settled, settle

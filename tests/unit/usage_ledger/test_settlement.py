@@ -5,7 +5,8 @@ import pytest
 
 from common.errors import Malformed
 from common.events.envelope import Company, TokenUsage
-from usage_ledger.domain.account import Account, Hold, Profile, Terms, open_account, with_hold
+from support.holds import with_hold
+from usage_ledger.domain.account import Account, Hold, Profile, Terms, open_account
 from usage_ledger.domain.settlement import Decision, FinishedRun, Settled, check_run, settle
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)

@@ -113,7 +113,6 @@ class HoldReply(BaseModel):
     model_config = ConfigDict(extra="ignore")
 
     hold_tokens: int
-    account: AccountView
 
 
 class AccountReply(BaseModel):

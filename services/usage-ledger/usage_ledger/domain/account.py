@@ -114,9 +114,13 @@ class HoldRequest:
     def tokens_min(self) -> int:
         return self.input_tokens + self.output_tokens_min
 
+    @property
+    def tokens_max(self) -> int:
+        return self.input_tokens + self.output_tokens_max
+
     def size(self, available: int) -> int | None:
         """Return how much to hold of what is available, or None if it cannot pay for the least."""
-        size = min(self.input_tokens + self.output_tokens_max, available)
+        size = min(self.tokens_max, available)
         return size if size >= self.tokens_min else None
 
 
@@ -191,16 +195,6 @@ def open_account(profile: Profile, terms: Terms, *, at: datetime, reason: str = 
         at=at,
     )
     return Posting(before=None, after=after, rows=(row,))
-
-
-def with_hold(account: Account, hold: Hold) -> Account:
-    """Reserve. Whether there is enough is decided by the conditional write, see `HoldRequest.size`."""
-    return replace(
-        account,
-        held=account.held + hold.tokens,
-        available=account.available - hold.tokens,
-        holds=(*account.holds, hold),
-    )
 
 
 def without_hold(account: Account, run_id: str) -> Account:

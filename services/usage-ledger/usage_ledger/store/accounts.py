@@ -21,7 +21,6 @@ from usage_ledger.domain.account import (
     next_grant_at,
     open_account,
     requested,
-    with_hold,
     without_hold,
 )
 from usage_ledger.domain.transaction import adjustment_id
@@ -75,57 +74,62 @@ class Accounts:
 
         return await until_current(change)
 
-    async def place_hold(self, request: HoldRequest) -> tuple[Hold, Account]:
+    async def place_hold(self, request: HoldRequest) -> Hold:
         """Reserve tokens for a run; the same run always has the same hold.
 
         Raises UnknownAccount, TooManyRuns, InsufficientBalance, or Conflict for a run that is over.
         """
         return await until_current(lambda: self._place_hold(request))
 
-    async def _place_hold(self, request: HoldRequest) -> tuple[Hold, Account]:
+    async def _place_hold(self, request: HoldRequest) -> Hold:
+        # Nearly every account can pay for the most that a run may use: then one write is all, and
+        # nobody waits for a read before it.
+        if hold := await self._reserve(request, request.tokens_max):
+            return hold
         account = await self.get(request.user_id)
         if hold := account.hold_of(request.run_id):
             LEDGER_HOLDS.labels(result="repeated").inc()
-            return hold, account
+            return hold
         if request.run_id in account.closed_run_ids:
             raise Conflict("This run is over")
         if len(account.holds) >= request.open_holds_max:
             LEDGER_HOLDS.labels(result="too_many").inc()
             raise TooManyRuns
-        now = self._clock.now()
         tokens = request.size(account.available)
         if tokens is None:
-            await self._refuse(account, request, now)
-        else:
-            hold = Hold(run_id=request.run_id, tokens=tokens, placed_at=now, expires_at=now + self._hold_ttl)
-            if await self._reserve(hold, request):
-                LEDGER_HOLDS.labels(result="placed").inc()
-                return hold, with_hold(account, hold)
+            await self._refuse(account, request, self._clock.now())
+        elif hold := await self._reserve(request, tokens):
+            return hold
         raise Outdated
 
-    async def _reserve(self, hold: Hold, request: HoldRequest) -> bool:
-        """Take the hold if it is still true that it may be taken: this one write decides."""
+    async def _reserve(self, request: HoldRequest, tokens: int) -> Hold | None:
+        """Take a hold of this size if it may be taken: this one write decides."""
+        now = self._clock.now()
+        hold = Hold(run_id=request.run_id, tokens=tokens, placed_at=now, expires_at=now + self._hold_ttl)
         result = await self._accounts.update_one(
             {
                 "_id": request.user_id,
-                "available": {"$gte": hold.tokens},
+                "available": {"$gte": tokens},
                 "holds.run_id": {"$ne": hold.run_id},
                 f"holds.{request.open_holds_max - 1}": {"$exists": False},
                 "closed_run_ids": {"$ne": hold.run_id},
             },
             {
-                "$inc": {"held": hold.tokens, "available": -hold.tokens},
+                "$inc": {"held": tokens, "available": -tokens},
                 "$push": {
                     "holds": {
                         "run_id": hold.run_id,
-                        "tokens": hold.tokens,
+                        "tokens": tokens,
                         "placed_at": hold.placed_at,
                         "expires_at": hold.expires_at,
                     }
                 },
             },
         )
-        return result.modified_count == 1
+        if result.modified_count == 0:
+            return None
+        LEDGER_HOLDS.labels(result="placed").inc()
+        return hold
 
     async def _refuse(self, account: Account, request: HoldRequest, now: datetime) -> None:
         """Raise InsufficientBalance; return only if the balance rose meanwhile.
