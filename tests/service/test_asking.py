@@ -1,8 +1,7 @@
 """From a message to a run: what stands afterwards, whatever failed on the way."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable
-from dataclasses import dataclass, field
+from collections.abc import AsyncGenerator
 from datetime import timedelta
 from typing import Any
 
@@ -22,85 +21,21 @@ from common.errors import (
     TooLarge,
     Unavailable,
 )
-from common.events.envelope import Command, Company, Event
+from common.events.envelope import Command, Company
 from common.events.ledger import OpenAccountV1, PlaceHoldV1, ReleaseHoldV1
 from common.events.runs import RunRequestedV1
 from common.ids import new_id
 from common.mongo.indexes import ensure_indexes
 from common.tasks import background_tasks
-from gateway.asking.ask import Ask
-from gateway.context import Services
 from gateway.indexes import INDEXES
 from gateway.streaming.follower import Follower
 from gateway.threads.records import Thread
 from gateway.threads.repository import ThreadRepository
+from support.asking import SESSION, USER, Asking, Queue
 from support.clock import FakeClock
 from support.gateway_app import ASSISTANT, close_services, gateway_services
 from support.hold_ledger import HoldLedger
 from support.run_writer import RunWriter
-
-USER = "u1"
-SESSION = Session.model_validate({"sub": USER, "exp": 2**31, "company": {"id": "c1", "name": "ACME"}})
-
-
-@dataclass(slots=True)
-class Queue:
-    """Keeps what is published; `error` is raised, after `before_error` if there is one."""
-
-    events: list[Event] = field(default_factory=list[Event])
-    error: AppError | None = None
-    before_error: Callable[[RunRequestedV1], Awaitable[None]] | None = None
-
-    async def publish(self, message: Event, *, deadline_s: float = 5.0) -> None:
-        if self.error is None:
-            self.events.append(message)
-            return
-        if self.before_error is not None:
-            assert isinstance(message, RunRequestedV1)
-            await self.before_error(message)
-        raise self.error
-
-
-@dataclass(slots=True)
-class Asking:
-    """One user with a thread, and the parts around `Ask`."""
-
-    services: Services
-    ledger: HoldLedger
-    queue: Queue
-    thread: Thread
-
-    @property
-    def ask(self) -> Ask:
-        return self.services.ask
-
-    async def __call__(self, text: str = "Why?", *, client_message_id: str | None = None) -> Follower:
-        return await self.ask(
-            SESSION, thread_id=self.thread.id, text=text, client_message_id=client_message_id
-        )
-
-    async def messages(self) -> list[dict[str, Any]]:
-        return await self.services.db["messages"].find({}).to_list(None)
-
-    async def worker_has(self, request: RunRequestedV1, *, state: str = "active") -> None:
-        run = RunWriter(self.services.redis, request.run_id)
-        await run.store(self.services.db, state=state)
-        await self.services.db["runs"].update_one(
-            {"_id": request.run_id}, {"$set": {"thread_id": request.thread_id}}
-        )
-
-    async def nothing_is_left(self) -> bool:
-        """Tell whether the thread is free, nothing is held, stored or followed."""
-        await self.ask.drain()
-        thread = await self.services.threads.find_thread(USER, self.thread.id)
-        assert thread is not None
-        active = await self.services.threads.active_run(thread, now=self.services.clock.now())
-        return (active, self.ledger.holds, await self.messages(), self.services.hub.followers) == (
-            None,
-            {},
-            [],
-            0,
-        )
 
 
 @pytest.fixture
