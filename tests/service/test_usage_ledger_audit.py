@@ -127,6 +127,12 @@ async def day_rollup_moved(db: Database) -> None:
     await db["usage_rollups"].update_one({"_id": rollup["_id"]}, {"$inc": {f"quarters.{quarter}.i": 1}})
 
 
+async def openings_rollup_moved(db: Database) -> None:
+    rollup = await db["usage_rollups"].find_one({"kind": "day", "totals.day.x_opening": {"$gt": 0}})
+    assert rollup is not None
+    await db["usage_rollups"].update_one({"_id": rollup["_id"]}, {"$inc": {"totals.day.t_opening": 1}})
+
+
 async def users_rollup_lost(db: Database) -> None:
     await db["usage_rollups"].delete_one({"kind": "day_users"})
 
@@ -158,6 +164,7 @@ DAMAGES: list[tuple[Damage, str]] = [
     (event_stuck, "I10"),
     (increment_stuck, "I10"),
     (day_rollup_moved, "I12"),
+    (openings_rollup_moved, "I12"),
     (users_rollup_lost, "I12"),
     (quarter_rollup_doubled, "I12"),
 ]

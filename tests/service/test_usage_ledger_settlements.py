@@ -15,8 +15,10 @@ from common.crash_points import CrashPoints
 from common.errors import AppError, Unavailable
 from common.events.envelope import Company, TokenUsage
 from common.events.runs import RunFinishedV1
-from common.mongo.usage import load
+from common.mongo.client import Database
+from common.mongo.usage import usage_snapshot
 from common.usage_rollup import DAY, Figures, Span, day_start
+from common.usage_sums import UsageSums
 from support.clock import FakeClock
 from support.ledger import LedgerOnTrial, finished, hold_for, ledger_on, user
 from usage_ledger.domain.settlement import FinishedRun
@@ -63,7 +65,8 @@ async def test_a_settlement_writes_row_account_event_and_increment(trial: Ledger
         "r1",
         880,
     )
-    assert await trial.db["usage_increments"].count_documents({}) == 1
+    increments = await trial.db["usage_increments"].find().to_list(None)
+    assert [len(increment["parts"]) for increment in increments] == [1, 3], "of the opening, and of the run"
     assert await trial.violations() == []
 
 
@@ -268,6 +271,11 @@ class TestBatchHandler:
         assert len(await trial.rows(kind="usage")) == 1
 
 
+async def sums_of(db: Database, span: Span) -> UsageSums[str]:
+    async with usage_snapshot(db) as snapshot:
+        return await snapshot.sums(UsageSums(span, [("all", span)]))
+
+
 class TestRollups:
     async def test_folding_changes_nothing_that_a_reader_sees(self, trial: LedgerOnTrial, clock: FakeClock):
         await opened(trial, "u.1", "u$2")
@@ -283,17 +291,15 @@ class TestRollups:
         span = Span(start + timedelta(hours=1, minutes=7), clock.now() + timedelta(minutes=1))
 
         async def seen() -> tuple[Figures, Figures, set[str]]:
-            found = await load(trial.db, span)
-            by_time = sum((figures for _, figures in found.by_time()), Figures())
-            by_user = sum((usage.figures for usage in found.by_user()), Figures())
-            return by_time, by_user, found.active_users(span)
+            found = await sums_of(trial.db, span)
+            return found.totals(), sum(found.by_user().values(), Figures()), found.active_users()
 
         before = await seen()
         assert before[0] == before[1]
         assert before[0].runs == 24
         assert before[0].total_tokens == 2 * sum(7 + number for number in range(12))
         assert before[2] == {"u.1", "u$2"}
-        assert await trial.ledger.rollups.fold() == 12
+        assert await trial.ledger.rollups.fold() == 14
         assert await seen() == before
         assert await trial.ledger.rollups.fold() == 0
         await trial.settle_down()
@@ -315,11 +321,10 @@ class TestRollups:
         async def read() -> None:
             while not done.is_set():
                 least = booked
-                found = await load(trial.db, day)
-                runs = sum((figures for _, figures in found.by_time()), Figures()).runs
-                by_user = sum((usage.figures for usage in found.by_user()), Figures()).runs
+                found = await sums_of(trial.db, day)
+                runs = found.totals().runs
                 assert least <= runs <= booked + 1
-                assert runs == by_user
+                assert runs == sum(found.by_user().values(), Figures()).runs
 
         async with ledger_on(db_url, clock=clock) as other, asyncio.TaskGroup() as group:
             group.create_task(fold(trial))

@@ -1,7 +1,7 @@
 """The gateway's application in the test's own process: real routes, chosen parts."""
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Collection
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import Any, TypeVar
@@ -11,6 +11,8 @@ from fastapi import FastAPI
 from pydantic import BaseModel
 
 from common import redis_client
+from common.amqp.dead_letters import Letter
+from common.amqp.topology import Queue
 from common.assistants import Assistant
 from common.auth import issue_session
 from common.clock import Clock
@@ -20,6 +22,7 @@ from common.mongo import client as mongo
 from gateway.app import create_app
 from gateway.asking.ask import Ask
 from gateway.context import Services
+from gateway.dashboard.dashboard import make_dashboard
 from gateway.integration.inbox import Inbox
 from gateway.limits.limits import Limits
 from gateway.settings import Settings
@@ -80,6 +83,22 @@ class FakePublisher:
         self.events.append(message)
 
 
+class FakeLetters:
+    """No dead letters, and no queue to ask for them."""
+
+    async def depth(self, queue: Queue) -> int:
+        return 0
+
+    async def look(self, queue: Queue, *, limit: int) -> list[Letter]:
+        return []
+
+    async def replay(self, queue: Queue, ids: Collection[str] | None, *, by: str) -> list[Letter]:
+        return []
+
+    async def drop(self, queue: Queue, ids: Collection[str]) -> list[Letter]:
+        return []
+
+
 def gateway_settings(**values: Any) -> Settings:
     return Settings.model_validate({"shared_secret": SECRET, "login_url": "https://login.test/", **values})
 
@@ -130,6 +149,7 @@ def gateway_services(
         hub=hub,
         ask=ask,
         inbox=Inbox(db),
+        dashboard=make_dashboard(db, ask, letters=FakeLetters(), management=None),
         checks=(),
         stopping=stopping,
     )

@@ -4,6 +4,156 @@
  */
 
 export interface paths {
+    "/chat/file": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Download File
+         * @description The bytes, whole, to be saved. A file of somebody else is answered like one that does not exist.
+         */
+        get: operations["download_file_chat_file_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/chat/flag": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Flag By Address
+         * @description Flag a message, for existing clients. A flag that is there keeps its reasons.
+         */
+        get: operations["flag_by_address_chat_flag_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/chat/message": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Send Message By Get
+         * @description Send a message and stream the answer, for existing clients.
+         *
+         *     A browser repeats a GET by itself when the connection breaks. It then says which event it saw last, and
+         *     that run is resumed: the message is not sent again.
+         */
+        get: operations["send_message_by_get_chat_message_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/chat/messages": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Send Message
+         * @description Send a message and stream the answer.
+         */
+        post: operations["send_message_chat_messages_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/chat/messages/{message_id}/flag": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Flag Message
+         * @description Flag a message of one's own or an answer, with reasons and a note.
+         */
+        post: operations["flag_message_chat_messages__message_id__flag_post"];
+        /**
+         * Unflag Message
+         * @description Take the flag back.
+         */
+        delete: operations["unflag_message_chat_messages__message_id__flag_delete"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/chat/runs/{run_id}/cancel": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Cancel Run
+         * @description Stop a run; what it has written stays and is paid for. 202: it is told, but has not ended yet.
+         */
+        post: operations["cancel_run_chat_runs__run_id__cancel_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/chat/runs/{run_id}/events": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Run Events
+         * @description The events of a run behind `Last-Event-ID`, or behind the sequence `after`; then live until `done`.
+         *
+         *     204: the run has ended and there is nothing more. A `delta` says with `at` where its text begins, so
+         *     that one which comes again, as after a reload in the middle, replaces what is there.
+         */
+        get: operations["run_events_chat_runs__run_id__events_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/chat/session": {
         parameters: {
             query?: never;
@@ -102,27 +252,7 @@ export interface paths {
         patch: operations["rename_thread_chat_threads__thread_id__patch"];
         trace?: never;
     };
-    "/chat/messages": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get?: never;
-        put?: never;
-        /**
-         * Send Message
-         * @description Send a message and stream the answer.
-         */
-        post: operations["send_message_chat_messages_post"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/chat/message": {
+    "/dashboard/flags": {
         parameters: {
             query?: never;
             header?: never;
@@ -130,172 +260,12 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Send Message By Get
-         * @description Send a message and stream the answer, for existing clients.
-         *
-         *     A browser repeats a GET by itself when the connection breaks. It then says which event it saw last, and
-         *     that run is resumed: the message is not sent again.
+         * List Flags
+         * @description What users flagged, newest first, with the exchange. Of deleted threads the texts are not shown.
          */
-        get: operations["send_message_by_get_chat_message_get"];
+        get: operations["list_flags_dashboard_flags_get"];
         put?: never;
         post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/chat/runs/{run_id}/events": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /**
-         * Run Events
-         * @description The events of a run behind `Last-Event-ID`, or behind the sequence `after`; then live until `done`.
-         *
-         *     204: the run has ended and there is nothing more. A `delta` says with `at` where its text begins, so
-         *     that one which comes again, as after a reload in the middle, replaces what is there.
-         */
-        get: operations["run_events_chat_runs__run_id__events_get"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/chat/runs/{run_id}/cancel": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get?: never;
-        put?: never;
-        /**
-         * Cancel Run
-         * @description Stop a run; what it has written stays and is paid for. 202: it is told, but has not ended yet.
-         */
-        post: operations["cancel_run_chat_runs__run_id__cancel_post"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/chat/flag": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /**
-         * Flag By Address
-         * @description Flag a message, for existing clients. A flag that is there keeps its reasons.
-         */
-        get: operations["flag_by_address_chat_flag_get"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/chat/messages/{message_id}/flag": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get?: never;
-        put?: never;
-        /**
-         * Flag Message
-         * @description Flag a message of one's own or an answer, with reasons and a note.
-         */
-        post: operations["flag_message_chat_messages__message_id__flag_post"];
-        /**
-         * Unflag Message
-         * @description Take the flag back.
-         */
-        delete: operations["unflag_message_chat_messages__message_id__flag_delete"];
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/chat/file": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /**
-         * Download File
-         * @description The bytes, whole, to be saved. A file of somebody else is answered like one that does not exist.
-         */
-        get: operations["download_file_chat_file_get"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/int/tokens": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get?: never;
-        /**
-         * Set Tokens
-         * @description Set a user's quota, absolutely. 200 when it is decided, 202 when it is stored and will be.
-         *
-         *     The body, `{"int": {…}}`, may say `person_id`, `email`, `name`, `updated_at` (orders notifications) and
-         *     `event_id` (names one). An empty quota is a cleared field and means what the settings say.
-         */
-        put: operations["set_tokens_int_tokens_put"];
-        /**
-         * Set Tokens
-         * @description Set a user's quota, absolutely. 200 when it is decided, 202 when it is stored and will be.
-         *
-         *     The body, `{"int": {…}}`, may say `person_id`, `email`, `name`, `updated_at` (orders notifications) and
-         *     `event_id` (names one). An empty quota is a cleared field and means what the settings say.
-         */
-        post: operations["set_tokens_int_tokens_post"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/int/pipedrive/webhooks": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get?: never;
-        put?: never;
-        /**
-         * Receive Webhook
-         * @description Take a webhook (v2) of Pipedrive, whatever it says: ten refused ones would be half an hour without.
-         */
-        post: operations["receive_webhook_int_pipedrive_webhooks_post"];
         delete?: never;
         options?: never;
         head?: never;
@@ -320,6 +290,88 @@ export interface paths {
          * @description Decide about a waiting notification. It goes the way of all notifications, in the operator's name.
          */
         post: operations["resolve_dashboard_integration_waiting_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/dashboard/operations": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Operations
+         * @description How full the queues are and how fast they move, what was set aside and why, and what operators did.
+         */
+        get: operations["operations_dashboard_operations_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/dashboard/operations/drop": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Drop
+         * @description Throw dead letters away, for a reason.
+         */
+        post: operations["drop_dashboard_operations_drop_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/dashboard/operations/replay": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Replay
+         * @description Send dead letters to their queue again, under their own ids. Whoever handled one knows it.
+         */
+        post: operations["replay_dashboard_operations_replay_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/dashboard/overall/resume": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Resume
+         * @description Have a model put the usage of a range into words, from figures computed for it.
+         *
+         *     Its tokens are booked to the account `house`. 500 when the model fails.
+         */
+        post: operations["resume_dashboard_overall_resume_post"];
         delete?: never;
         options?: never;
         head?: never;
@@ -453,47 +505,7 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
-    "/dashboard/flags": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /**
-         * List Flags
-         * @description What users flagged, newest first, with the exchange. Of deleted threads the texts are not shown.
-         */
-        get: operations["list_flags_dashboard_flags_get"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/dashboard/operations": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /**
-         * Operations
-         * @description How full the queues are and how fast they move, what was set aside and why, and what operators did.
-         */
-        get: operations["operations_dashboard_operations_get"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/dashboard/operations/replay": {
+    "/int/pipedrive/webhooks": {
         parameters: {
             query?: never;
             header?: never;
@@ -503,17 +515,17 @@ export interface paths {
         get?: never;
         put?: never;
         /**
-         * Replay
-         * @description Send dead letters to their queue again, under their own ids. Whoever handled one knows it.
+         * Receive Webhook
+         * @description Take a webhook (v2) of Pipedrive, whatever it says: ten refused ones would be half an hour without.
          */
-        post: operations["replay_dashboard_operations_replay_post"];
+        post: operations["receive_webhook_int_pipedrive_webhooks_post"];
         delete?: never;
         options?: never;
         head?: never;
         patch?: never;
         trace?: never;
     };
-    "/dashboard/operations/drop": {
+    "/int/tokens": {
         parameters: {
             query?: never;
             header?: never;
@@ -521,34 +533,22 @@ export interface paths {
             cookie?: never;
         };
         get?: never;
-        put?: never;
         /**
-         * Drop
-         * @description Throw dead letters away, for a reason.
-         */
-        post: operations["drop_dashboard_operations_drop_post"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/dashboard/overall/resume": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get?: never;
-        put?: never;
-        /**
-         * Resume
-         * @description Have a model put the usage of a range into words, from figures computed for it.
+         * Set Tokens
+         * @description Set a user's quota, absolutely. 200 when it is decided, 202 when it is stored and will be.
          *
-         *     Its tokens are booked to the account `house`. 500 when the model fails.
+         *     The body, `{"int": {…}}`, may say `person_id`, `email`, `name`, `updated_at` (orders notifications) and
+         *     `event_id` (names one). An empty quota is a cleared field and means what the settings say.
          */
-        post: operations["resume_dashboard_overall_resume_post"];
+        put: operations["set_tokens_int_tokens_put"];
+        /**
+         * Set Tokens
+         * @description Set a user's quota, absolutely. 200 when it is decided, 202 when it is stored and will be.
+         *
+         *     The body, `{"int": {…}}`, may say `person_id`, `email`, `name`, `updated_at` (orders notifications) and
+         *     `event_id` (names one). An empty quota is a cleared field and means what the settings say.
+         */
+        post: operations["set_tokens_int_tokens_post"];
         delete?: never;
         options?: never;
         head?: never;
@@ -561,40 +561,40 @@ export interface components {
     schemas: {
         /** ActionShape */
         ActionShape: {
-            /** Id */
-            id: string;
-            /** At */
-            at: string;
-            /** Actor */
-            actor: string;
             /** Action */
             action: string;
+            /** Actor */
+            actor: string;
+            /** At */
+            at: string;
+            /** Count */
+            count: number;
             /** Dry Run */
             dry_run: boolean;
+            /** Id */
+            id: string;
+            /** Outcome */
+            outcome: string;
             /** Reason */
             reason: string | null;
             /** Target */
             target: {
                 [key: string]: unknown;
             };
-            /** Outcome */
-            outcome: string;
-            /** Count */
-            count: number;
         };
         /**
          * Aggregate
          * @description Of all rows that the filter finds, not of the page. `tokens` is signed; `usage` is of its runs.
          */
         Aggregate: {
-            /** Rows */
-            rows: number;
-            /** Tokens */
-            tokens: number;
             /** By Kind */
             by_kind: {
                 [key: string]: components["schemas"]["KindShape"];
             };
+            /** Rows */
+            rows: number;
+            /** Tokens */
+            tokens: number;
             usage: components["schemas"]["Usage"];
         };
         /** AnswerError */
@@ -608,12 +608,12 @@ export interface components {
         };
         /** Averages */
         Averages: {
-            /** Tokens Per Run */
-            tokens_per_run: number | null;
-            /** Tokens Per Active User */
-            tokens_per_active_user: number | null;
             /** Runs Per Active User */
             runs_per_active_user: number | null;
+            /** Tokens Per Active User */
+            tokens_per_active_user: number | null;
+            /** Tokens Per Run */
+            tokens_per_run: number | null;
         };
         /**
          * CancelledRun
@@ -640,53 +640,53 @@ export interface components {
          * @description `company` is null for users without one. `rest` is how many companies the row stands for, else 0.
          */
         CompanyUsage: {
-            /** Total Tokens */
-            total_tokens: number;
-            /** Input Tokens */
-            input_tokens: number;
+            /** Active Users */
+            active_users: number;
             /** Cached Tokens */
             cached_tokens: number;
+            company: components["schemas"]["Company"] | null;
+            /** Estimated Runs */
+            estimated_runs: number;
+            /** Input Tokens */
+            input_tokens: number;
             /** Output Tokens */
             output_tokens: number;
             /** Reasoning Tokens */
             reasoning_tokens: number;
-            /** Runs */
-            runs: number;
-            /** Estimated Runs */
-            estimated_runs: number;
-            /** Active Users */
-            active_users: number;
-            company: components["schemas"]["Company"] | null;
             /** Rest */
             rest: number;
+            /** Runs */
+            runs: number;
+            /** Total Tokens */
+            total_tokens: number;
         };
         /** DayUsage */
         DayUsage: {
-            /** Total Tokens */
-            total_tokens: number;
-            /** Input Tokens */
-            input_tokens: number;
+            /** Active Users */
+            active_users: number;
             /** Cached Tokens */
             cached_tokens: number;
+            /** Day */
+            day: string;
+            /** Estimated Runs */
+            estimated_runs: number;
+            /** Input Tokens */
+            input_tokens: number;
             /** Output Tokens */
             output_tokens: number;
             /** Reasoning Tokens */
             reasoning_tokens: number;
             /** Runs */
             runs: number;
-            /** Estimated Runs */
-            estimated_runs: number;
-            /** Active Users */
-            active_users: number;
-            /** Day */
-            day: string;
+            /** Total Tokens */
+            total_tokens: number;
         };
         /** DropBody */
         DropBody: {
-            /** Queue */
-            queue: string;
             /** Ids */
             ids: string[];
+            /** Queue */
+            queue: string;
             /** Reason */
             reason: string;
         };
@@ -707,13 +707,13 @@ export interface components {
         };
         /** FlagBody */
         FlagBody: {
+            /** Note */
+            note?: string | null;
             /**
              * Reasons
              * @default []
              */
             reasons: string[];
-            /** Note */
-            note?: string | null;
         };
         /** FlagPage */
         FlagPage: {
@@ -727,26 +727,26 @@ export interface components {
          * @description A flagged exchange. Both texts are null once its thread is deleted, and cut after some length.
          */
         FlagShape: {
+            /** Answer */
+            answer: string | null;
+            /** At */
+            at: string;
             /** Message Id */
             message_id: string;
-            /** Thread Id */
-            thread_id: string;
+            /** Note */
+            note: string | null;
+            /** Question */
+            question: string | null;
+            /** Reasons */
+            reasons: string[];
             /** Run Id */
             run_id: string;
+            /** Thread Id */
+            thread_id: string;
             /** User Id */
             user_id: string;
             /** User Name */
             user_name: string | null;
-            /** Reasons */
-            reasons: string[];
-            /** Note */
-            note: string | null;
-            /** At */
-            at: string;
-            /** Question */
-            question: string | null;
-            /** Answer */
-            answer: string | null;
         };
         /** Flagged */
         Flagged: {
@@ -762,39 +762,39 @@ export interface components {
         };
         /** LatestThread */
         LatestThread: {
+            session: components["schemas"]["SessionShape"];
             thread: components["schemas"]["ThreadWithMessages"];
             user: components["schemas"]["gateway__threads__shapes__UserShape"];
-            session: components["schemas"]["SessionShape"];
         };
         /**
          * LetterShape
          * @description `body` is what the message says: ids and figures, no texts. Null when it is no JSON.
          */
         LetterShape: {
+            /** At */
+            at: string | null;
+            /** Attempts */
+            attempts: number;
+            /** Body */
+            body: unknown;
             /** Id */
             id: string;
             /** Queue */
             queue: string;
-            /** Type */
-            type: string;
             /** Reason */
             reason: string;
-            /** Attempts */
-            attempts: number;
-            /** At */
-            at: string | null;
-            /** Body */
-            body: unknown;
+            /** Type */
+            type: string;
         };
         /**
          * LettersAnswer
          * @description What was done, or would be. `remaining` letters are left; `all` takes up to 1,000 at a time.
          */
         LettersAnswer: {
-            /** Dry Run */
-            dry_run: boolean;
             /** Count */
             count: number;
+            /** Dry Run */
+            dry_run: boolean;
             /** Items */
             items: components["schemas"]["LetterShape"][];
             /** Remaining */
@@ -805,9 +805,9 @@ export interface components {
          * @description Messages in the order they were sent; `next_cursor` leads to older ones.
          */
         MessagePage: {
-            thread: components["schemas"]["ThreadWithMessages"];
             /** Next Cursor */
             next_cursor: string | null;
+            thread: components["schemas"]["ThreadWithMessages"];
         };
         /**
          * MessageShape
@@ -816,33 +816,6 @@ export interface components {
          *     An `active` answer has no text yet: `GET /chat/runs/{run_id}/events` streams all of it.
          */
         MessageShape: {
-            /** Id */
-            id: string;
-            /**
-             * Role
-             * @enum {string}
-             */
-            role: "user" | "assistant";
-            /** Text */
-            text: string;
-            /** Run Id */
-            run_id: string;
-            /** Created At */
-            created_at: string;
-            /** Flagged */
-            flagged: boolean;
-            /**
-             * Status
-             * @enum {string}
-             */
-            status: "sent" | "active" | "completed" | "incomplete" | "cancelled" | "interrupted" | "failed";
-            usage?: components["schemas"]["UsageShape"] | null;
-            error?: components["schemas"]["AnswerError"] | null;
-            /**
-             * Files
-             * @default []
-             */
-            files: components["schemas"]["FileName"][];
             /**
              * Annotations
              * @default []
@@ -850,58 +823,85 @@ export interface components {
             annotations: {
                 [key: string]: unknown;
             }[];
+            /** Created At */
+            created_at: string;
+            error?: components["schemas"]["AnswerError"] | null;
+            /**
+             * Files
+             * @default []
+             */
+            files: components["schemas"]["FileName"][];
+            /** Flagged */
+            flagged: boolean;
+            /** Id */
+            id: string;
+            /**
+             * Role
+             * @enum {string}
+             */
+            role: "user" | "assistant";
+            /** Run Id */
+            run_id: string;
+            /**
+             * Status
+             * @enum {string}
+             */
+            status: "sent" | "active" | "completed" | "incomplete" | "cancelled" | "interrupted" | "failed";
+            /** Text */
+            text: string;
+            usage?: components["schemas"]["UsageShape"] | null;
         };
         /** ModelUsage */
         ModelUsage: {
-            /** Total Tokens */
-            total_tokens: number;
-            /** Input Tokens */
-            input_tokens: number;
             /** Cached Tokens */
             cached_tokens: number;
+            /** Estimated Runs */
+            estimated_runs: number;
+            /** Input Tokens */
+            input_tokens: number;
+            /** Model */
+            model: string;
             /** Output Tokens */
             output_tokens: number;
             /** Reasoning Tokens */
             reasoning_tokens: number;
             /** Runs */
             runs: number;
-            /** Estimated Runs */
-            estimated_runs: number;
-            /** Model */
-            model: string;
+            /** Total Tokens */
+            total_tokens: number;
         };
         /** MonthUsage */
         MonthUsage: {
-            /** Total Tokens */
-            total_tokens: number;
-            /** Input Tokens */
-            input_tokens: number;
+            /** Active Users */
+            active_users: number;
             /** Cached Tokens */
             cached_tokens: number;
+            /** Estimated Runs */
+            estimated_runs: number;
+            /** Input Tokens */
+            input_tokens: number;
+            /** Month */
+            month: string;
             /** Output Tokens */
             output_tokens: number;
             /** Reasoning Tokens */
             reasoning_tokens: number;
             /** Runs */
             runs: number;
-            /** Estimated Runs */
-            estimated_runs: number;
-            /** Active Users */
-            active_users: number;
-            /** Month */
-            month: string;
+            /** Total Tokens */
+            total_tokens: number;
         };
         /**
          * NewMessage
          * @description `client_message_id` is the client's own: the same one again joins the run that it started.
          */
         NewMessage: {
-            /** Thread Id */
-            thread_id: string;
-            /** Text */
-            text: string;
             /** Client Message Id */
             client_message_id?: string | null;
+            /** Text */
+            text: string;
+            /** Thread Id */
+            thread_id: string;
         };
         /** NewThread */
         NewThread: {
@@ -914,8 +914,8 @@ export interface components {
         };
         /** OpenSession */
         OpenSession: {
-            /** Sub */
-            sub: string;
+            /** Expires At */
+            expires_at: string;
             /** Name */
             name: string | null;
             /**
@@ -923,36 +923,48 @@ export interface components {
              * @enum {string}
              */
             role: "user" | "operator";
-            /** Expires At */
-            expires_at: string;
+            /** Sub */
+            sub: string;
         };
         /**
          * OperationsAnswer
          * @description `wrong` says in plain words what could not be asked.
          */
         OperationsAnswer: {
-            /** Queues */
-            queues: components["schemas"]["QueueShape"][];
-            /** Dead Letters */
-            dead_letters: components["schemas"]["LetterShape"][];
             /** Actions */
             actions: components["schemas"]["ActionShape"][];
-            /** Wrong */
-            wrong: string[];
             /** Checked At */
             checked_at: string;
+            /** Dead Letters */
+            dead_letters: components["schemas"]["LetterShape"][];
+            /** Queues */
+            queues: components["schemas"]["QueueShape"][];
+            /** Wrong */
+            wrong: string[];
         };
         /**
          * Previous
          * @description The time of equal length before.
          */
         Previous: {
+            averages: components["schemas"]["Averages"];
             /** Date From */
             date_from: string;
             /** Date To */
             date_to: string;
             totals: components["schemas"]["UsageOfMany"];
-            averages: components["schemas"]["Averages"];
+        };
+        /**
+         * Problem
+         * @description RFC 9457. `code` is stable; other members depend on it.
+         */
+        Problem: {
+            /** @enum {string} */
+            code: "conflict" | "forbidden" | "id_reused" | "insufficient_balance" | "internal" | "malformed" | "method_not_allowed" | "model_failed" | "not_found" | "rate_limited" | "refused" | "thread_busy" | "too_large" | "too_many_runs" | "too_many_streams" | "unauthenticated" | "unavailable" | "unknown_account" | "uri_too_long";
+            detail: string;
+            status: number;
+            title: string;
+            type: string;
         };
         /**
          * QueueShape
@@ -961,28 +973,28 @@ export interface components {
          *     `retries` are messages that wait for another attempt, by the seconds that they wait.
          */
         QueueShape: {
-            /** Name */
-            name: string;
-            /** Ready */
-            ready: number | null;
-            /** Unacked */
-            unacked: number | null;
+            /** Acked Per S */
+            acked_per_s: number | null;
             /** Consumers */
             consumers: number | null;
+            /** Dead */
+            dead: number;
+            /** Name */
+            name: string;
             /** Oldest Age S */
             oldest_age_s: number | null;
             /** Published Per S */
             published_per_s: number | null;
-            /** Acked Per S */
-            acked_per_s: number | null;
+            /** Ready */
+            ready: number | null;
             /** Redelivered Per S */
             redelivered_per_s: number | null;
             /** Retries */
             retries: {
                 [key: string]: number;
             } | null;
-            /** Dead */
-            dead: number;
+            /** Unacked */
+            unacked: number | null;
         };
         /** RenameThread */
         RenameThread: {
@@ -994,10 +1006,6 @@ export interface components {
          * @description Letters of one queue: those with the ids, or `all`. With `dry_run`, nothing is sent.
          */
         ReplayBody: {
-            /** Queue */
-            queue: string;
-            /** Ids */
-            ids?: string[] | null;
             /**
              * All
              * @default false
@@ -1008,37 +1016,41 @@ export interface components {
              * @default false
              */
             dry_run: boolean;
+            /** Ids */
+            ids?: string[] | null;
+            /** Queue */
+            queue: string;
         };
         /**
          * Resolution
          * @description Apply it, to `user_id` and with `quota` where they replace what it says, or dismiss it.
          */
         Resolution: {
-            /** Id */
-            id: string;
             /**
              * Action
              * @enum {string}
              */
             action: "apply" | "dismiss";
-            /** User Id */
-            user_id?: string | null;
+            /** Id */
+            id: string;
             /** Quota */
             quota?: number | null;
+            /** User Id */
+            user_id?: string | null;
         };
         /**
          * ResolutionAnswer
          * @description `accepted`: stored, and not carried out yet. Else what became of it, and `why`.
          */
         ResolutionAnswer: {
-            /** Status */
-            status: string;
-            /** Why */
-            why?: string | null;
-            /** User Id */
-            user_id?: string | null;
             /** Quota */
             quota?: number | null;
+            /** Status */
+            status: string;
+            /** User Id */
+            user_id?: string | null;
+            /** Why */
+            why?: string | null;
         };
         /** SessionAnswer */
         SessionAnswer: {
@@ -1046,42 +1058,42 @@ export interface components {
         };
         /** SessionShape */
         SessionShape: {
-            /** Sub */
-            sub: string;
             /** Expires At */
             expires_at: string;
+            /** Sub */
+            sub: string;
         };
         /**
          * SummaryAnswer
-         * @description `figures` are what the model was given. `corrected` names figures of `stats` that are not the server's.
+         * @description `figures` are what the model was given. `corrected` names those of `stats` that were not true.
          */
         SummaryAnswer: {
-            /** Summary */
-            summary: string;
+            /** Corrected */
+            corrected: string[];
             /** Figures */
             figures: {
                 [key: string]: unknown;
             };
-            /** Model */
-            model: string;
             /** Generated At */
             generated_at: string;
-            /** Corrected */
-            corrected: string[];
+            /** Model */
+            model: string;
+            /** Summary */
+            summary: string;
         };
         /**
          * SummaryBody
          * @description A range, or `stats`: an answer of `/dashboard/overall/usage`, of which only the range is believed.
          */
         SummaryBody: {
-            /** Stats */
-            stats?: {
-                [key: string]: unknown;
-            } | null;
             /** Date From */
             date_from?: string | null;
             /** Date To */
             date_to?: string | null;
+            /** Stats */
+            stats?: {
+                [key: string]: unknown;
+            } | null;
             /**
              * Tz
              * @default UTC
@@ -1097,70 +1109,66 @@ export interface components {
         };
         /** ThreadShape */
         ThreadShape: {
+            /** Created At */
+            created_at: string;
             /** Id */
             id: string;
             /** Title */
             title: string;
-            /** Created At */
-            created_at: string;
             /** Updated At */
             updated_at: string;
         };
         /** ThreadWithMessages */
         ThreadWithMessages: {
-            /** Id */
-            id: string;
-            /** Title */
-            title: string;
             /** Created At */
             created_at: string;
-            /** Updated At */
-            updated_at: string;
+            /** Id */
+            id: string;
             /** Messages */
             messages: components["schemas"]["MessageShape"][];
+            /** Title */
+            title: string;
+            /** Updated At */
+            updated_at: string;
         };
         /**
          * Tokens
          * @description Cached tokens are part of input, reasoning tokens of output; `total_tokens` is input and output.
          */
         Tokens: {
-            /** Total Tokens */
-            total_tokens: number;
-            /** Input Tokens */
-            input_tokens: number;
             /** Cached Tokens */
             cached_tokens: number;
+            /** Input Tokens */
+            input_tokens: number;
             /** Output Tokens */
             output_tokens: number;
             /** Reasoning Tokens */
             reasoning_tokens: number;
+            /** Total Tokens */
+            total_tokens: number;
         };
         /**
          * TokensAnswer
          * @description `accepted`: stored, and not decided yet. `stale`: something newer is in force.
          */
         TokensAnswer: {
+            /** Quota */
+            quota: number | null;
             /**
              * Status
              * @enum {string}
              */
             status: "applied" | "unchanged" | "stale" | "accepted";
-            /** User Id */
-            user_id: string;
-            /** Quota */
-            quota: number | null;
             /** Token Balance */
             token_balance?: number | null;
+            /** User Id */
+            user_id: string;
         };
         /**
          * TokensBody
          * @description Set the balance, the grant, or both. With `expected_balance`, a balance that moved is a conflict.
          */
         TokensBody: {
-            /** Token Balance */
-            token_balance?: number | null;
-            /** Token Grant */
-            token_grant?: number | null;
             /** Expected Balance */
             expected_balance?: number | null;
             /**
@@ -1168,156 +1176,160 @@ export interface components {
              * @default set by an operator
              */
             reason: string;
+            /** Token Balance */
+            token_balance?: number | null;
+            /** Token Grant */
+            token_grant?: number | null;
         };
         /** TransactionPage */
         TransactionPage: {
+            aggregate: components["schemas"]["Aggregate"];
             /** Items */
             items: components["schemas"]["TransactionShape"][];
-            /** Total */
-            total: number;
             /** Next Cursor */
             next_cursor: string | null;
-            aggregate: components["schemas"]["Aggregate"];
+            /** Total */
+            total: number;
         };
         /**
          * TransactionShape
          * @description One row of the ledger; what only some kinds have is absent from the others.
          */
         TransactionShape: {
+            /** Actor */
+            actor: string;
+            /** At */
+            at: string;
+            /** Balance After */
+            balance_after: number;
+            /** Balance Before */
+            balance_before: number;
+            company: components["schemas"]["Company"] | null;
+            /** Estimated */
+            estimated?: boolean | null;
             /** Id */
             id: string;
-            /** User Id */
-            user_id: string;
-            /** User Name */
-            user_name: string | null;
-            company: components["schemas"]["Company"] | null;
             /**
              * Kind
              * @enum {string}
              */
             kind: "opening" | "usage" | "grant" | "adjustment" | "quota" | "correction";
-            /** Tokens */
-            tokens: number;
-            /** Balance Before */
-            balance_before: number;
-            /** Balance After */
-            balance_after: number;
-            /** Run Id */
-            run_id?: string | null;
-            usage?: components["schemas"]["Tokens"] | null;
             /** Model */
             model?: string | null;
-            /** Estimated */
-            estimated?: boolean | null;
-            /** Actor */
-            actor: string;
             /** Reason */
             reason: string;
-            /** At */
-            at: string;
+            /** Run Id */
+            run_id?: string | null;
+            /** Tokens */
+            tokens: number;
+            usage?: components["schemas"]["Tokens"] | null;
+            /** User Id */
+            user_id: string;
+            /** User Name */
+            user_name: string | null;
         };
         /**
          * Usage
          * @description `estimated_runs` are those whose provider never gave a figure.
          */
         Usage: {
-            /** Total Tokens */
-            total_tokens: number;
-            /** Input Tokens */
-            input_tokens: number;
             /** Cached Tokens */
             cached_tokens: number;
+            /** Estimated Runs */
+            estimated_runs: number;
+            /** Input Tokens */
+            input_tokens: number;
             /** Output Tokens */
             output_tokens: number;
             /** Reasoning Tokens */
             reasoning_tokens: number;
             /** Runs */
             runs: number;
-            /** Estimated Runs */
-            estimated_runs: number;
+            /** Total Tokens */
+            total_tokens: number;
         };
         /**
          * UsageAnswer
          * @description Each breakdown sums to `totals`. `date_to` is the first moment that is not in the range.
          */
         UsageAnswer: {
+            averages: components["schemas"]["Averages"];
+            /** By Company */
+            by_company: components["schemas"]["CompanyUsage"][];
+            /** By Day */
+            by_day: components["schemas"]["DayUsage"][];
+            /** By Model */
+            by_model: components["schemas"]["ModelUsage"][];
+            /** By Month */
+            by_month: components["schemas"]["MonthUsage"][];
+            /** By User */
+            by_user: components["schemas"]["UserUsage"][];
             /** Date From */
             date_from: string;
             /** Date To */
             date_to: string;
+            previous: components["schemas"]["Previous"];
+            totals: components["schemas"]["UsageOfMany"];
             /** Tz */
             tz: string;
-            totals: components["schemas"]["UsageOfMany"];
-            averages: components["schemas"]["Averages"];
-            previous: components["schemas"]["Previous"];
-            /** By Day */
-            by_day: components["schemas"]["DayUsage"][];
-            /** By Month */
-            by_month: components["schemas"]["MonthUsage"][];
-            /** By Company */
-            by_company: components["schemas"]["CompanyUsage"][];
-            /** By User */
-            by_user: components["schemas"]["UserUsage"][];
-            /** By Model */
-            by_model: components["schemas"]["ModelUsage"][];
         };
         /** UsageOfMany */
         UsageOfMany: {
-            /** Total Tokens */
-            total_tokens: number;
-            /** Input Tokens */
-            input_tokens: number;
+            /** Active Users */
+            active_users: number;
             /** Cached Tokens */
             cached_tokens: number;
+            /** Estimated Runs */
+            estimated_runs: number;
+            /** Input Tokens */
+            input_tokens: number;
             /** Output Tokens */
             output_tokens: number;
             /** Reasoning Tokens */
             reasoning_tokens: number;
             /** Runs */
             runs: number;
-            /** Estimated Runs */
-            estimated_runs: number;
-            /** Active Users */
-            active_users: number;
+            /** Total Tokens */
+            total_tokens: number;
         };
         /** UsageShape */
         UsageShape: {
-            /** Input Tokens */
-            input_tokens: number;
             /** Cached Tokens */
             cached_tokens: number;
+            /** Estimated */
+            estimated: boolean;
+            /** Input Tokens */
+            input_tokens: number;
             /** Output Tokens */
             output_tokens: number;
             /** Reasoning Tokens */
             reasoning_tokens: number;
             /** Total Tokens */
             total_tokens: number;
-            /** Estimated */
-            estimated: boolean;
         };
         /** UserDetail */
         UserDetail: {
-            /** Id */
-            id: string;
-            /** Name */
-            name: string | null;
-            /** Email */
-            email: string | null;
             company: components["schemas"]["Company"] | null;
-            /** Token Balance */
-            token_balance: number;
-            /** Token Held */
-            token_held: number;
-            /** Token Available */
-            token_available: number;
-            /** Token Grant */
-            token_grant: number;
-            /** Quota */
-            quota: number | null;
             /** Created At */
             created_at: string;
+            /** Email */
+            email: string | null;
+            /** Id */
+            id: string;
             /** Last Active At */
             last_active_at: string;
+            /** Name */
+            name: string | null;
+            /** Quota */
+            quota: number | null;
+            /** Token Available */
+            token_available: number;
+            /** Token Balance */
+            token_balance: number;
+            /** Token Grant */
+            token_grant: number;
+            /** Token Held */
+            token_held: number;
             /** Transactions */
             transactions: components["schemas"]["TransactionShape"][];
         };
@@ -1325,67 +1337,67 @@ export interface components {
         UserPage: {
             /** Items */
             items: components["schemas"]["gateway__dashboard__shapes__UserShape"][];
-            /** Total */
-            total: number;
             /** Next Cursor */
             next_cursor: string | null;
+            /** Total */
+            total: number;
         };
         /**
          * UserUsage
          * @description `rest` is how many users the last row stands for, which then has no `user_id`; else 0.
          */
         UserUsage: {
-            /** Total Tokens */
-            total_tokens: number;
-            /** Input Tokens */
-            input_tokens: number;
             /** Cached Tokens */
             cached_tokens: number;
+            company: components["schemas"]["Company"] | null;
+            /** Email */
+            email: string | null;
+            /** Estimated Runs */
+            estimated_runs: number;
+            /** Input Tokens */
+            input_tokens: number;
+            /** Name */
+            name: string | null;
             /** Output Tokens */
             output_tokens: number;
             /** Reasoning Tokens */
             reasoning_tokens: number;
-            /** Runs */
-            runs: number;
-            /** Estimated Runs */
-            estimated_runs: number;
-            /** User Id */
-            user_id: string | null;
-            /** Name */
-            name: string | null;
-            /** Email */
-            email: string | null;
-            company: components["schemas"]["Company"] | null;
             /** Rest */
             rest: number;
+            /** Runs */
+            runs: number;
+            /** Total Tokens */
+            total_tokens: number;
+            /** User Id */
+            user_id: string | null;
         };
         /**
          * WaitingItem
          * @description `value` is what was said, as it was written; `at` is when that was, `since` when it began to wait.
          */
         WaitingItem: {
-            /** Id */
-            id: string;
-            /** Why */
-            why: string;
-            /** Person Id */
-            person_id: number | null;
-            /** User Id */
-            user_id: string | null;
-            /** Emails */
-            emails: string[];
-            /** Name */
-            name: string | null;
-            /** Value */
-            value: string;
             /** Actor */
             actor: string;
-            /** Reason */
-            reason: string;
             /** At */
             at: string;
+            /** Emails */
+            emails: string[];
+            /** Id */
+            id: string;
+            /** Name */
+            name: string | null;
+            /** Person Id */
+            person_id: number | null;
+            /** Reason */
+            reason: string;
             /** Since */
             since: string;
+            /** User Id */
+            user_id: string | null;
+            /** Value */
+            value: string;
+            /** Why */
+            why: string;
         };
         /** WaitingList */
         WaitingList: {
@@ -1405,53 +1417,41 @@ export interface components {
         };
         /** UserShape */
         gateway__dashboard__shapes__UserShape: {
-            /** Id */
-            id: string;
-            /** Name */
-            name: string | null;
-            /** Email */
-            email: string | null;
             company: components["schemas"]["Company"] | null;
-            /** Token Balance */
-            token_balance: number;
-            /** Token Held */
-            token_held: number;
-            /** Token Available */
-            token_available: number;
-            /** Token Grant */
-            token_grant: number;
-            /** Quota */
-            quota: number | null;
             /** Created At */
             created_at: string;
+            /** Email */
+            email: string | null;
+            /** Id */
+            id: string;
             /** Last Active At */
             last_active_at: string;
+            /** Name */
+            name: string | null;
+            /** Quota */
+            quota: number | null;
+            /** Token Available */
+            token_available: number;
+            /** Token Balance */
+            token_balance: number;
+            /** Token Grant */
+            token_grant: number;
+            /** Token Held */
+            token_held: number;
         };
         /** UserShape */
         gateway__threads__shapes__UserShape: {
+            company: components["schemas"]["Company"] | null;
             /** Id */
             id: string;
             /** Name */
             name: string | null;
-            company: components["schemas"]["Company"] | null;
-            /** Token Balance */
-            token_balance: number;
             /** Token Available */
             token_available: number;
+            /** Token Balance */
+            token_balance: number;
             /** Token Grant */
             token_grant: number;
-        };
-        /**
-         * Problem
-         * @description RFC 9457. `code` is stable; other members depend on it.
-         */
-        Problem: {
-            type: string;
-            title: string;
-            status: number;
-            /** @enum {string} */
-            code: "conflict" | "forbidden" | "id_reused" | "insufficient_balance" | "internal" | "malformed" | "method_not_allowed" | "model_failed" | "not_found" | "rate_limited" | "refused" | "thread_busy" | "too_large" | "too_many_runs" | "too_many_streams" | "unauthenticated" | "unavailable" | "unknown_account" | "uri_too_long";
-            detail: string;
         };
     };
     responses: never;
@@ -1462,6 +1462,286 @@ export interface components {
 }
 export type $defs = Record<string, never>;
 export interface operations {
+    download_file_chat_file_get: {
+        parameters: {
+            query: {
+                id: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description A problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    flag_by_address_chat_flag_get: {
+        parameters: {
+            query: {
+                /** @description thread */
+                t: string;
+                /** @description message */
+                m: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Flagged"];
+                };
+            };
+            /** @description A problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    send_message_by_get_chat_message_get: {
+        parameters: {
+            query: {
+                /** @description thread */
+                t: string;
+                /** @description message */
+                m: string;
+            };
+            header?: {
+                "Last-Event-ID"?: string | null;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/event-stream": string;
+                };
+            };
+            /** @description A problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    send_message_chat_messages_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewMessage"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/event-stream": string;
+                };
+            };
+            /** @description A problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    flag_message_chat_messages__message_id__flag_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                message_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["FlagBody"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Flagged"];
+                };
+            };
+            /** @description A problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    unflag_message_chat_messages__message_id__flag_delete: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                message_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Flagged"];
+                };
+            };
+            /** @description A problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    cancel_run_chat_runs__run_id__cancel_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                run_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["CancelledRun"];
+                };
+            };
+            /** @description Accepted */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["CancelledRun"];
+                };
+            };
+            /** @description A problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    run_events_chat_runs__run_id__events_get: {
+        parameters: {
+            query?: {
+                after?: number;
+            };
+            header?: {
+                "Last-Event-ID"?: string | null;
+            };
+            path: {
+                run_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/event-stream": string;
+                };
+            };
+            /** @description The run has ended and there is nothing more */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description A problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     open_session_chat_session_post: {
         parameters: {
             query?: never;
@@ -1688,164 +1968,12 @@ export interface operations {
             };
         };
     };
-    send_message_chat_messages_post: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody: {
-            content: {
-                "application/json": components["schemas"]["NewMessage"];
-            };
-        };
-        responses: {
-            /** @description Successful Response */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "text/event-stream": string;
-                };
-            };
-            /** @description A problem */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
-    send_message_by_get_chat_message_get: {
-        parameters: {
-            query: {
-                /** @description thread */
-                t: string;
-                /** @description message */
-                m: string;
-            };
-            header?: {
-                "Last-Event-ID"?: string | null;
-            };
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Successful Response */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "text/event-stream": string;
-                };
-            };
-            /** @description A problem */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
-    run_events_chat_runs__run_id__events_get: {
+    list_flags_dashboard_flags_get: {
         parameters: {
             query?: {
-                after?: number;
-            };
-            header?: {
-                "Last-Event-ID"?: string | null;
-            };
-            path: {
-                run_id: string;
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Successful Response */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "text/event-stream": string;
-                };
-            };
-            /** @description The run has ended and there is nothing more */
-            204: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content?: never;
-            };
-            /** @description A problem */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
-    cancel_run_chat_runs__run_id__cancel_post: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                run_id: string;
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Successful Response */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["CancelledRun"];
-                };
-            };
-            /** @description Accepted */
-            202: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["CancelledRun"];
-                };
-            };
-            /** @description A problem */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
-    flag_by_address_chat_flag_get: {
-        parameters: {
-            query: {
-                /** @description thread */
-                t: string;
-                /** @description message */
-                m: string;
+                limit?: number;
+                /** @description `next_cursor` of the page before */
+                cursor?: string | null;
             };
             header?: never;
             path?: never;
@@ -1859,195 +1987,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Flagged"];
-                };
-            };
-            /** @description A problem */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
-    flag_message_chat_messages__message_id__flag_post: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                message_id: string;
-            };
-            cookie?: never;
-        };
-        requestBody: {
-            content: {
-                "application/json": components["schemas"]["FlagBody"];
-            };
-        };
-        responses: {
-            /** @description Successful Response */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Flagged"];
-                };
-            };
-            /** @description A problem */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
-    unflag_message_chat_messages__message_id__flag_delete: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                message_id: string;
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Successful Response */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Flagged"];
-                };
-            };
-            /** @description A problem */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
-    download_file_chat_file_get: {
-        parameters: {
-            query: {
-                id: string;
-            };
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Successful Response */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content?: never;
-            };
-            /** @description A problem */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
-    set_tokens_int_tokens_put: {
-        parameters: {
-            query: {
-                id: string;
-                quota: string;
-            };
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Successful Response */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["TokensAnswer"];
-                };
-            };
-            /** @description A problem */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
-    set_tokens_int_tokens_post: {
-        parameters: {
-            query: {
-                id: string;
-                quota: string;
-            };
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Successful Response */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["TokensAnswer"];
-                };
-            };
-            /** @description A problem */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
-    receive_webhook_int_pipedrive_webhooks_post: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Successful Response */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["WebhookAnswer"];
+                    "application/json": components["schemas"]["FlagPage"];
                 };
             };
             /** @description A problem */
@@ -2113,6 +2053,134 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["ResolutionAnswer"];
+                };
+            };
+            /** @description A problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    operations_dashboard_operations_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OperationsAnswer"];
+                };
+            };
+            /** @description A problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    drop_dashboard_operations_drop_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["DropBody"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["LettersAnswer"];
+                };
+            };
+            /** @description A problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    replay_dashboard_operations_replay_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ReplayBody"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["LettersAnswer"];
+                };
+            };
+            /** @description A problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    resume_dashboard_overall_resume_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["SummaryBody"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SummaryAnswer"];
                 };
             };
             /** @description A problem */
@@ -2347,40 +2415,7 @@ export interface operations {
             };
         };
     };
-    list_flags_dashboard_flags_get: {
-        parameters: {
-            query?: {
-                limit?: number;
-                /** @description `next_cursor` of the page before */
-                cursor?: string | null;
-            };
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Successful Response */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["FlagPage"];
-                };
-            };
-            /** @description A problem */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
-    operations_dashboard_operations_get: {
+    receive_webhook_int_pipedrive_webhooks_post: {
         parameters: {
             query?: never;
             header?: never;
@@ -2395,7 +2430,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["OperationsAnswer"];
+                    "application/json": components["schemas"]["WebhookAnswer"];
                 };
             };
             /** @description A problem */
@@ -2409,18 +2444,17 @@ export interface operations {
             };
         };
     };
-    replay_dashboard_operations_replay_post: {
+    set_tokens_int_tokens_put: {
         parameters: {
-            query?: never;
+            query: {
+                id: string;
+                quota: string;
+            };
             header?: never;
             path?: never;
             cookie?: never;
         };
-        requestBody: {
-            content: {
-                "application/json": components["schemas"]["ReplayBody"];
-            };
-        };
+        requestBody?: never;
         responses: {
             /** @description Successful Response */
             200: {
@@ -2428,7 +2462,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["LettersAnswer"];
+                    "application/json": components["schemas"]["TokensAnswer"];
                 };
             };
             /** @description A problem */
@@ -2442,18 +2476,17 @@ export interface operations {
             };
         };
     };
-    drop_dashboard_operations_drop_post: {
+    set_tokens_int_tokens_post: {
         parameters: {
-            query?: never;
+            query: {
+                id: string;
+                quota: string;
+            };
             header?: never;
             path?: never;
             cookie?: never;
         };
-        requestBody: {
-            content: {
-                "application/json": components["schemas"]["DropBody"];
-            };
-        };
+        requestBody?: never;
         responses: {
             /** @description Successful Response */
             200: {
@@ -2461,40 +2494,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["LettersAnswer"];
-                };
-            };
-            /** @description A problem */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
-    resume_dashboard_overall_resume_post: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody: {
-            content: {
-                "application/json": components["schemas"]["SummaryBody"];
-            };
-        };
-        responses: {
-            /** @description Successful Response */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["SummaryAnswer"];
+                    "application/json": components["schemas"]["TokensAnswer"];
                 };
             };
             /** @description A problem */

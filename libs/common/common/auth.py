@@ -19,6 +19,9 @@ _USER_ID = re.compile(r"^[^\x00-\x1f\x7f]{1,200}$")
 
 Role = Literal["user", "operator"]
 
+HOUSE_USER_ID = "house"
+"""The account that pays for what operators have a model write. No session of the outside speaks for it."""
+
 
 class Session(BaseModel):
     """The verified claims of a session. `user_id` is the claim `sub`."""
@@ -64,6 +67,8 @@ def verify_session(token: str, *, secret: str, now: datetime) -> Session:
         session = Session.model_validate(claims)
     except (jwt.PyJWTError, ValidationError, ValueError):
         raise Unauthenticated from None
+    if session.user_id == HOUSE_USER_ID:
+        raise Unauthenticated
     _check_times(claims, now)
     return session
 

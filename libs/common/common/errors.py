@@ -41,6 +41,14 @@ class Unavailable(AppError):
         super().__init__(detail, retry_after_s=retry_after_s, **extra)
 
 
+class ModelFailed(Unavailable):
+    """What a model was to write for an operator was not written. What it used is booked all the same."""
+
+    code = "model_failed"
+    status = 500
+    title = "The model did not write it"
+
+
 class Malformed(AppError):
     """The input will never work."""
 

@@ -4,20 +4,24 @@ Every zone of today is a multiple of 15 minutes off UTC, also across its changes
 run of whole UTC quarters. Three kinds of documents in `usage_rollups`, each with `kind` and `at` (the
 start of its time, indexed together):
 
-- `day`          {_id: "day|2026-11-22", quarters: {"0".."95": F}, models: {<escaped model>: F}}
+- `day`          {_id: "day|2026-11-22", quarters: {"0".."95": F + K}, totals: {"day": F + K},
+                  models: {<escaped model>: F}}
 - `day_users`    {_id: "day_users|2026-11-22|<shard>", users: {<user key>: F + {a0, a1}}}
-- `quarter_users` {_id: "quarter_users|2026-11-22T18:30|<shard>", users: {<user key>: F}}
+- `quarter_users` {_id: "quarter_users|2026-11-22T18:30|<shard>", users: {<user key>: F},
+                  models: {<escaped model>: F}}
 
-F is a map of counters, see `Figures`. `a0` and `a1` are the quarters of the day in which the user had a
-run, one bit each: 0..47 in `a0`, 48..95 in `a1`; so active users of a local day need no finer document.
-`models` are sums of the UTC day. A user key carries the company of the run, so that a later change of
-company does not rewrite history. Shards bound the size of a document: 800,000 users may be active in a
-day, and 200,000 in a quarter.
+F is a map of counters, see `Figures`. K counts the rows that are not usage: `x_<kind>` is how many of a
+kind, `t_<kind>` the sum of their tokens; so the ledger's rows are counted without looking at them.
+`a0` and `a1` are the quarters of the day in which the user had a run, one bit each: 0..47 in `a0`, 48..95
+in `a1`; so active users of a local day need no finer document. `totals` and `models` are sums of the
+document's time. A user key carries the company of the run, so that a later change of company does not
+rewrite history. Shards bound the size of a document: 800,000 users may be active in a day, and 200,000
+in a quarter.
 
 A settlement does not touch these wide documents. It inserts one document into `usage_increments`, in the
 same database transaction as its rows: {_id, at, parts: [documents of the three kinds, holding only what
 is to be added]}. The ledger folds increments into the rollups every few seconds. A reader therefore adds
-both, read in one snapshot (`common.mongo.usage.load`), and is exact at any moment.
+both, read in one snapshot (`common.mongo.usage`), and is exact at any moment.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -27,6 +31,8 @@ from typing import Any, Literal, cast
 from urllib.parse import unquote
 from zlib import crc32
 from zoneinfo import ZoneInfo
+
+from common.events.ledger import TransactionKind
 
 Document = dict[str, Any]
 
@@ -50,6 +56,8 @@ _FIELDS = {
     "n": "runs",
     "e": "estimated_runs",
 }
+TOTALS_KEY = "day"
+USAGE_KINDS: frozenset[TransactionKind] = frozenset({"usage", "correction"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,6 +81,9 @@ class Figures:
     def __add__(self, other: "Figures") -> "Figures":
         return Figures(**{name: getattr(self, name) + getattr(other, name) for name in _FIELDS.values()})
 
+    def __sub__(self, other: "Figures") -> "Figures":
+        return Figures(**{name: getattr(self, name) - getattr(other, name) for name in _FIELDS.values()})
+
     @classmethod
     def of(cls, stored: Mapping[str, int]) -> "Figures":
         """Read the map F; what is absent is zero."""
@@ -81,6 +92,17 @@ class Figures:
     def stored(self) -> dict[str, int]:
         """Write the map F; what is zero is left out."""
         return {short: value for short, name in _FIELDS.items() if (value := getattr(self, name))}
+
+
+@dataclass(frozen=True, slots=True)
+class KindSum:
+    """Rows of one kind, and the signed sum of their tokens."""
+
+    rows: int = 0
+    tokens: int = 0
+
+    def __add__(self, other: "KindSum") -> "KindSum":
+        return KindSum(self.rows + other.rows, self.tokens + other.tokens)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,25 +118,6 @@ class Span:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class UserUsage:
-    """What one user used under one company within the time of one document.
-
-    `active` has the bit of every quarter of the UTC day with a run; `day_users` only, else 0.
-    """
-
-    user_id: str
-    company_id: str | None
-    figures: Figures
-    active: int = 0
-
-    def was_active(self, day_start: datetime, within: Span) -> bool:
-        """Tell whether a run fell into the part of the day that lies `within` (whole quarters)."""
-        first = max(0, (within.start - day_start) // QUARTER)
-        last = min(QUARTERS_PER_DAY, -((day_start - within.end) // QUARTER))
-        return last > first and bool(self.active >> first & ((1 << (last - first)) - 1))
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Cover:
     """How a span is put together: whole UTC days, whole quarters beside them, and what is finer.
 
@@ -124,59 +127,6 @@ class Cover:
     days: Span
     quarters: tuple[Span, ...]
     edges: tuple[Span, ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Loaded:
-    """All that is needed for one span, read at one moment.
-
-    `days` are documents of kind `day` for every UTC day that the span touches, whole or in part;
-    `day_users` likewise; `quarter_users` only of the quarters of the cover; `edge_rows` are rows of
-    usage. The same `_id` may come several times, stored and not yet folded: add them up.
-    """
-
-    span: Span
-    cover: Cover
-    days: list[Document]
-    day_users: list[Document]
-    quarter_users: list[Document]
-    edge_rows: list[Document]
-
-    def by_time(self) -> Iterator[tuple[datetime, Figures]]:
-        """Yield all usage of the span, by quarter; at the edges by the time of its row."""
-        for day in self.days:
-            for start, figures in quarters_in(day):
-                if self.span.start <= start and start + QUARTER <= self.span.end:
-                    yield start, figures
-        for row in self.edge_rows:
-            yield row["at"], row_usage(row).figures
-
-    def by_user(self) -> Iterator[UserUsage]:
-        """Yield all usage of the span, by user and company; the same user may come many times."""
-        for document in self.day_users:
-            if self.cover.days.start <= document["at"] < self.cover.days.end:
-                yield from users_in(document)
-        for document in self.quarter_users:
-            yield from users_in(document)
-        for row in self.edge_rows:
-            yield row_usage(row)
-
-    def active_users(self, within: Span) -> set[str]:
-        """Name the users with a run in a part of the span; it starts and ends on quarters or at an edge."""
-        found = {
-            row["user_id"]
-            for row in self.edge_rows
-            if within.start <= row["at"] < within.end and row_usage(row).active
-        }
-        start, end = round_up(within.start, quarter_start(within.start), QUARTER), quarter_start(within.end)
-        for document in self.day_users:
-            if document["at"] < end and start < document["at"] + DAY:
-                found |= {
-                    usage.user_id
-                    for usage in users_in(document)
-                    if usage.was_active(document["at"], Span(start, end))
-                }
-        return found
 
 
 def quarter_start(at: datetime) -> datetime:
@@ -227,6 +177,11 @@ def split_user_key(key: str) -> tuple[str, str | None]:
     return unescape(user), unescape(company) if tilde else None
 
 
+def active_in(stored: Mapping[str, int]) -> int:
+    """Read a day's active quarters, one bit each."""
+    return stored.get("a0", 0) | stored.get("a1", 0) << _BITS_PER_FIELD
+
+
 def bits_of(active: int) -> dict[str, int]:
     """Write a day's active quarters as the two fields `a0` and `a1`; what is zero is left out."""
     low, high = active & ((1 << _BITS_PER_FIELD) - 1), active >> _BITS_PER_FIELD
@@ -259,41 +214,6 @@ def local_days(span: Span, zone: ZoneInfo) -> Iterator[tuple[date, Span]]:
         start, day = max(start, end), day + DAY
 
 
-def quarters_in(day: Document) -> Iterator[tuple[datetime, Figures]]:
-    """Yield the quarters of a `day` document that have usage, by their start."""
-    for number, stored in cast(dict[str, dict[str, int]], day.get("quarters", {})).items():
-        yield day["at"] + int(number) * QUARTER, Figures.of(stored)
-
-
-def models_in(day: Document) -> Iterator[tuple[str, Figures]]:
-    """Yield the models of a UTC day with their figures."""
-    for name, stored in cast(dict[str, dict[str, int]], day.get("models", {})).items():
-        yield unescape(name), Figures.of(stored)
-
-
-def users_in(document: Document) -> Iterator[UserUsage]:
-    """Yield the users of a `day_users` or `quarter_users` document."""
-    for key, stored in cast(dict[str, dict[str, int]], document.get("users", {})).items():
-        user_id, company_id = split_user_key(key)
-        yield UserUsage(
-            user_id=user_id,
-            company_id=company_id,
-            figures=Figures.of(stored),
-            active=stored.get("a0", 0) | stored.get("a1", 0) << _BITS_PER_FIELD,
-        )
-
-
-def row_usage(row: Document) -> UserUsage:
-    """Read a row of kind `usage` or `correction` as its rollups have it."""
-    figures, company = row_figures(row["kind"], row["usage"], estimated=row["estimated"]), row["company"]
-    return UserUsage(
-        user_id=row["user_id"],
-        company_id=company["id"] if company else None,
-        figures=figures,
-        active=1 << quarter_of_day(row["at"]) if figures.runs else 0,
-    )
-
-
 def row_figures(kind: str, usage: Mapping[str, int], *, estimated: bool) -> Figures:
     """Count a row: `usage` is one run; `correction` adds the difference to its estimate."""
     is_run = kind == "usage"
@@ -305,6 +225,32 @@ def row_figures(kind: str, usage: Mapping[str, int], *, estimated: bool) -> Figu
         runs=int(is_run),
         estimated_runs=int(estimated) - int(not is_run),
     )
+
+
+def figures_of_row(row: Mapping[str, Any]) -> Figures:
+    """Count a stored row as its rollups have it; nothing for a row that is not of usage."""
+    if row["kind"] not in USAGE_KINDS:
+        return Figures()
+    return row_figures(row["kind"], row["usage"], estimated=row["estimated"])
+
+
+def row_counters(kind: TransactionKind, tokens: int) -> dict[str, int]:
+    """Write the map K of one row. A row of usage needs none: its runs and tokens are in F."""
+    return {} if kind == "usage" else {f"x_{kind}": 1, f"t_{kind}": tokens}
+
+
+def kinds_in(stored: Mapping[str, int]) -> Iterator[tuple[TransactionKind, KindSum]]:
+    """Read F + K: every kind that has rows."""
+    correction = KindSum()
+    for field, rows in stored.items():
+        if field.startswith("x_"):
+            kind = cast(TransactionKind, field[2:])
+            found = KindSum(rows, stored.get(f"t_{kind}", 0))
+            correction = found if kind == "correction" else correction
+            yield kind, found
+    if runs := stored.get("n", 0):
+        # F has usage with its corrections; a row of usage is a run.
+        yield "usage", KindSum(runs, -stored.get("i", 0) - stored.get("o", 0) - correction.tokens)
 
 
 def parts_within(parts: Iterable[Document], kind: Kind, within: Span) -> Iterator[Document]:

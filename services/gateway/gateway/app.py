@@ -1,13 +1,24 @@
 """The HTTP application: its routes, and what surrounds every one of them."""
 
+from collections.abc import Sequence
+from typing import Any
+
 from fastapi import APIRouter, FastAPI
 from starlette.middleware import Middleware
 
-from common.health import health_router
+from common.health import Check, health_router
 from gateway import docs
 from gateway.asking import routes as asking
 from gateway.built_app import app_router
 from gateway.context import Services
+from gateway.dashboard import (
+    flag_routes,
+    operations_routes,
+    summary_routes,
+    transaction_routes,
+    usage_routes,
+    user_routes,
+)
 from gateway.errors import handle_errors
 from gateway.files import routes as files
 from gateway.flags import routes as flags
@@ -28,25 +39,40 @@ from gateway.threads import routes as threads
 
 def create_app(services: Services) -> FastAPI:
     """Build the application. Raises RouteWithoutPolicy when a route is open by oversight."""
-    app = FastAPI(
+    app = _new_app(_middleware(services.settings, services))
+    app.state.services = services
+    handle_errors(app)
+    if services.settings.app_dir is not None:
+        app.include_router(app_router(services.settings.app_dir))
+    _add_routes(app, services.checks)
+    return app
+
+
+def api_description() -> dict[str, Any]:
+    """Describe the API as OpenAPI, without anything behind it: what `contracts/openapi` keeps."""
+    app = _new_app()
+    _add_routes(app, checks=())
+    return app.openapi()
+
+
+def _new_app(middleware: Sequence[Middleware] = ()) -> FastAPI:
+    return FastAPI(
         title="Metered chat",
         version="1",
         docs_url=None,
         redoc_url=None,
         openapi_url=None,
         redirect_slashes=False,
-        middleware=_middleware(services.settings, services),
+        middleware=middleware,
     )
-    app.state.services = services
-    handle_errors(app)
-    if services.settings.app_dir is not None:
-        app.include_router(app_router(services.settings.app_dir))
+
+
+def _add_routes(app: FastAPI, checks: Sequence[Check]) -> None:
     for router in _routers():
         app.include_router(router)
-    app.include_router(health_router(services.checks), dependencies=[PUBLIC])
+    app.include_router(health_router(checks), dependencies=[PUBLIC])
     check_policies(app)
     describe(app)
-    return app
 
 
 def _routers() -> tuple[APIRouter, ...]:
@@ -59,6 +85,12 @@ def _routers() -> tuple[APIRouter, ...]:
         files.router,
         integration.router,
         integration_waiting.router,
+        usage_routes.router,
+        transaction_routes.router,
+        user_routes.router,
+        flag_routes.router,
+        operations_routes.router,
+        summary_routes.router,
         docs.router,
     )
 

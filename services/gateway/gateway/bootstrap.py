@@ -14,6 +14,8 @@ from common.mongo.indexes import ensure_indexes
 from common.tasks import background_tasks
 from gateway.asking.ask import Ask
 from gateway.context import Services
+from gateway.dashboard.dashboard import make_dashboard
+from gateway.dashboard.management import open_management
 from gateway.indexes import INDEXES
 from gateway.integration.inbox import Inbox
 from gateway.integration.relay import InboxRelay
@@ -46,6 +48,7 @@ async def open_services(settings: Settings) -> AsyncGenerator[Services]:
     inbox = Inbox(db)
     hub = RunHub(redis, stored_runs, clock, stopping=stopping)
     async with (
+        open_management(settings.amqp_management_url, amqp_url=settings.amqp_url, clock=clock) as management,
         Broker(settings.amqp_url, service=SERVICE) as broker,
         background_tasks(limits.run(), hub.run(), InboxRelay(inbox, broker.publisher).run()) as loops_check,
     ):
@@ -80,6 +83,7 @@ async def open_services(settings: Settings) -> AsyncGenerator[Services]:
             hub=hub,
             ask=ask,
             inbox=inbox,
+            dashboard=make_dashboard(db, ask, letters=broker.dead_letters(), management=management),
             checks=(mongo_check(db), broker_check, loops_check),
             stopping=stopping,
         )

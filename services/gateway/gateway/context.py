@@ -13,6 +13,7 @@ from common.clock import Clock
 from common.health import Check
 from common.mongo.client import Database
 from gateway.asking.ask import Ask
+from gateway.dashboard.dashboard import Dashboard
 from gateway.integration.inbox import Inbox
 from gateway.ledger import Ledger
 from gateway.limits.limits import Limits
@@ -40,6 +41,7 @@ class Services:
     hub: RunHub
     ask: Ask
     inbox: Inbox
+    dashboard: Dashboard
     checks: Sequence[Check]
     stopping: asyncio.Event
 

@@ -1,10 +1,13 @@
 """The indexes of what the gateway writes."""
 
 from common.mongo.indexes import IndexSpec
+from gateway.dashboard import flags, operator_actions
 from gateway.integration import inbox
 
 INDEXES = (
     *inbox.INDEXES,
+    *flags.INDEXES,
+    *operator_actions.INDEXES,
     IndexSpec(
         collection="threads",
         keys=(("user_id", 1), ("deleted_at", 1), ("updated_at", -1), ("_id", -1)),

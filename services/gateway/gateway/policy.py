@@ -90,7 +90,7 @@ def policies_of(app: FastAPI) -> dict[str, set[PolicyName]]:
         dependant: Dependant | None = getattr(route, "dependant", None)
         names = set[PolicyName]() if dependant is None else _policies_in(dependant)
         for method in sorted(route.methods or {"ANY"}):
-            found[f"{method} {route.path}"] = names
+            found[f"{method} {route.path_format or route.path}"] = names
     return found
 
 

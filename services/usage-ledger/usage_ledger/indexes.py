@@ -16,7 +16,16 @@ INDEXES = (
     IndexSpec(
         collection=ACCOUNTS,
         keys=(("company.id", 1), ("_id", 1)),
-        why="the dashboard lists and names the users of a company",
+        why="the dashboard names companies",
+    ),
+    IndexSpec(
+        collection=ACCOUNTS,
+        keys=(("search", 1),),
+        why="the dashboard finds users by how a word of theirs begins",
+    ),
+    *(
+        IndexSpec(collection=ACCOUNTS, keys=((field, 1), ("_id", 1)), why="an order of the dashboard's users")
+        for field in ("sort_name", "balance", "created_at", "last_active_at")
     ),
     IndexSpec(
         collection=ACCOUNTS,
@@ -31,23 +40,23 @@ INDEXES = (
     ),
     IndexSpec(
         collection=TRANSACTIONS,
-        keys=(("at", -1), ("_id", -1)),
+        keys=(("at", 1), ("_id", 1)),
         why="the dashboard lists all rows, newest first; the edges of a span are added up from rows",
     ),
     IndexSpec(
         collection=TRANSACTIONS,
-        keys=(("user_id", 1), ("at", -1), ("_id", -1)),
-        why="the dashboard lists the rows of a user, newest first",
-    ),
-    IndexSpec(
-        collection=TRANSACTIONS,
-        keys=(("company.id", 1), ("at", -1), ("_id", -1)),
-        why="the dashboard lists the rows of a company, newest first",
-    ),
-    IndexSpec(
-        collection=TRANSACTIONS,
-        keys=(("kind", 1), ("at", -1), ("_id", -1)),
+        keys=(("kind", 1), ("at", 1), ("_id", 1)),
         why="the dashboard lists the rows of a kind, newest first: adjustments are few among usage",
+    ),
+    IndexSpec(
+        collection=TRANSACTIONS,
+        keys=(("user_id", 1), ("kind", 1), ("at", 1), ("_id", 1)),
+        why="the dashboard lists the rows of a user, of all kinds or of one, newest first",
+    ),
+    IndexSpec(
+        collection=TRANSACTIONS,
+        keys=(("company.id", 1), ("kind", 1), ("at", 1), ("_id", 1)),
+        why="the dashboard lists the rows of a company, of all kinds or of one, newest first",
     ),
     IndexSpec(
         collection=ROLLUPS,

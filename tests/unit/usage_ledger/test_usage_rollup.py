@@ -1,6 +1,8 @@
 """Rolled up usage against a plain sum over rows, in many zones."""
 
-from collections import Counter, defaultdict
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from itertools import pairwise
 from zoneinfo import ZoneInfo
@@ -16,13 +18,14 @@ from common.usage_rollup import (
     QUARTER,
     Document,
     Figures,
-    Loaded,
+    KindSum,
     Span,
+    active_in,
     cover,
     day_start,
     escape,
+    kinds_in,
     local_days,
-    models_in,
     parts_within,
     quarter_of_day,
     quarter_start,
@@ -30,8 +33,8 @@ from common.usage_rollup import (
     split_user_key,
     unescape,
     user_key,
-    users_in,
 )
+from common.usage_sums import UsageSums
 from usage_ledger.domain.rollup import increments, merged
 from usage_ledger.domain.transaction import Transaction
 
@@ -49,6 +52,7 @@ ZONES = (
 moments = st.datetimes(START.replace(tzinfo=None), datetime(2026, 11, 8), timezones=st.just(UTC))  # noqa: DTZ001
 close_together = st.integers(0, 40).map(lambda minutes: START + timedelta(days=5, minutes=minutes))
 names = st.text(min_size=1, max_size=8)
+models = st.sampled_from(["gpt-5.5", "small", "a.b$c"])
 
 
 @st.composite
@@ -72,8 +76,15 @@ def rows(draw: st.DrawFn) -> Transaction:
         actor="a",
         reason="r",
         at=draw(moments | close_together),
-        details={"usage": usage, "estimated": draw(st.booleans()), "model": "gpt-5.5"},
+        details={"usage": usage, "estimated": draw(st.booleans()), "model": draw(models)},
     )
+
+
+@st.composite
+def other_rows(draw: st.DrawFn) -> Transaction:
+    kinds: list[TransactionKind] = ["opening", "grant", "adjustment", "quota"]
+    kind, tokens = draw(st.sampled_from(kinds)), draw(st.integers(-50, 50))
+    return replace(draw(rows()), kind=kind, tokens=tokens, details={})
 
 
 def figures_of(row: Transaction) -> Figures:
@@ -94,23 +105,24 @@ def row_document(row: Transaction) -> Document:
     }
 
 
-def loaded(span: Span, stored: list[Document], all_rows: list[Transaction]) -> Loaded:
-    """What `common.mongo.usage.load` reads, from documents in memory."""
-    whole = cover(span)
+def summed(sums: UsageSums[date], stored: list[Document], all_rows: list[Transaction]) -> UsageSums[date]:
+    """Feed it what `common.mongo.usage` reads, from documents in memory."""
+    span = sums.span
     days = Span(day_start(span.start), round_up(span.end, day_start(span.end), DAY))
-    return Loaded(
-        span=span,
-        cover=whole,
-        days=list(parts_within(stored, "day", days)),
-        day_users=list(parts_within(stored, "day_users", days)),
-        quarter_users=[p for q in whole.quarters for p in parts_within(stored, "quarter_users", q)],
-        edge_rows=[row_document(r) for e in whole.edges for r in all_rows if e.start <= r.at < e.end],
-    )
+    documents = [*parts_within(stored, "day", days), *parts_within(stored, "day_users", days)]
+    documents += [part for q in sums.cover.quarters for part in parts_within(stored, "quarter_users", q)]
+    for document in documents:
+        sums.add(document)
+    for edge in sums.cover.edges:
+        for row in all_rows:
+            if edge.start <= row.at < edge.end and row.kind in {"usage", "correction"}:
+                sums.add_row(row_document(row))
+    return sums
 
 
 @settings(max_examples=300, deadline=None)
 @given(
-    all_rows=st.lists(rows(), max_size=12),
+    all_rows=st.lists(rows() | rows() | other_rows(), max_size=12),
     split_at=st.integers(0, 12),
     bounds=st.tuples(moments, moments),
     on_midnights=st.booleans(),
@@ -131,26 +143,32 @@ def test_every_sum_is_that_of_the_rows_in_every_zone(
     folded = merged(
         [*merged(increments(all_rows[:split_at])), *increments(all_rows[split_at : split_at + 2])]
     )
-    found = loaded(span, [*folded, *increments(all_rows[split_at + 2 :])], all_rows)
-    within = [row for row in all_rows if start <= row.at < end]
-
-    by_day: defaultdict[date, Figures] = defaultdict(Figures)
-    for at, figures in found.by_time():
-        by_day[at.astimezone(zone).date()] += figures
-    by_user: defaultdict[tuple[str, str | None], Figures] = defaultdict(Figures)
-    for usage in found.by_user():
-        by_user[usage.user_id, usage.company_id] += usage.figures
+    stored = [*folded, *increments(all_rows[split_at + 2 :])]
+    found = summed(UsageSums(span, list(local_days(span, zone))), stored, all_rows)
+    within = [r for r in all_rows if start <= r.at < end and r.kind in {"usage", "correction"}]
 
     expected_by_day: defaultdict[date, Figures] = defaultdict(Figures)
     expected_by_user: defaultdict[tuple[str, str | None], Figures] = defaultdict(Figures)
+    expected_by_model: defaultdict[str, Figures] = defaultdict(Figures)
     for row in within:
         expected_by_day[row.at.astimezone(zone).date()] += figures_of(row)
         expected_by_user[row.user_id, row.company.id if row.company else None] += figures_of(row)
-    assert by_day == expected_by_day
-    assert by_user == expected_by_user
-    for day, part in local_days(span, zone):
-        active = {r.user_id for r in within if r.kind == "usage" and r.at.astimezone(zone).date() == day}
-        assert found.active_users(part) == active
+        expected_by_model[row.details["model"]] += figures_of(row)
+    assert {day: f for day, f in found.by_part() if f != Figures()} == without_nothing(expected_by_day)
+    assert found.by_user() == expected_by_user
+    assert found.by_model() == expected_by_model
+    for place, (day, _) in enumerate(found.parts):
+        runs = [r for r in within if r.kind == "usage" and r.at.astimezone(zone).date() == day]
+        assert found.active_users([place]) == {row.user_id for row in runs}
+
+    plain = summed(UsageSums(span, [(span.start.date(), span)], details=False), stored, all_rows)
+    assert plain.totals() == found.totals() == sum(map(figures_of, within), Figures())
+    assert plain.active() == found.active()
+    assert plain.by_user() == {}
+
+
+def without_nothing(figures: Mapping[date, Figures]) -> dict[date, Figures]:
+    return {name: f for name, f in figures.items() if f != Figures()}
 
 
 def midnight(at: datetime, zone: ZoneInfo) -> datetime:
@@ -207,31 +225,32 @@ def test_quarters_of_a_day_are_numbered_from_0_to_95(at: datetime):
     assert quarter_of_day(at) == (0 if at == START else 95)
 
 
-@given(st.lists(rows(), max_size=20))
-def test_models_add_up_to_the_day(all_rows: list[Transaction]):
-    expected: Counter[date] = Counter()
+@given(st.lists(rows() | other_rows(), max_size=20))
+def test_a_day_counts_its_rows_by_kind_and_so_do_its_quarters(all_rows: list[Transaction]):
+    expected: defaultdict[tuple[date, TransactionKind], KindSum] = defaultdict(KindSum)
     for row in all_rows:
-        expected[row.at.date()] += figures_of(row).total_tokens
-    found: Counter[date] = Counter()
-    for part in merged(increments(all_rows)):
-        if part["kind"] == "day":
-            found[part["at"].date()] += sum(f.total_tokens for _, f in models_in(part))
-    assert +found == +expected
-    assert -found == -expected
+        expected[row.at.date(), row.kind] += KindSum(1, row.tokens)
+    for group in ("totals", "quarters"):
+        found: defaultdict[tuple[date, TransactionKind], KindSum] = defaultdict(KindSum)
+        for part in merged(increments(all_rows)):
+            for stored in part.get(group, {}).values():
+                for kind, kind_sum in kinds_in(stored):
+                    found[part["at"].date(), kind] += kind_sum
+        assert found == expected
 
 
 @given(st.lists(rows(), max_size=20))
 def test_the_active_quarters_of_a_day_are_those_with_a_run(all_rows: list[Transaction]):
-    expected: defaultdict[tuple[datetime, str, str | None], int] = defaultdict(int)
+    expected: defaultdict[tuple[datetime, str], int] = defaultdict(int)
     for row in all_rows:
         if row.kind == "usage":
-            company_id = row.company.id if row.company else None
-            expected[day_start(row.at), row.user_id, company_id] |= 1 << quarter_of_day(row.at)
+            key = user_key(row.user_id, row.company.id if row.company else None)
+            expected[day_start(row.at), key] |= 1 << quarter_of_day(row.at)
     found = {
-        (part["at"], usage.user_id, usage.company_id): usage.active
+        (part["at"], key): active_in(stored)
         for part in merged(increments(all_rows))
         if part["kind"] == "day_users"
-        for usage in users_in(part)
-        if usage.active
+        for key, stored in part["users"].items()
+        if active_in(stored)
     }
     assert found == expected

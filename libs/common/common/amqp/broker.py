@@ -15,6 +15,7 @@ from aio_pika.robust_connection import RobustConnection
 
 from common.amqp import topology
 from common.amqp.consumer import BatchConsumer, Consumer, EachConsumer
+from common.amqp.dead_letters import DeadLetters
 from common.amqp.delivery import BatchHandler, Handler
 from common.amqp.publisher import Publisher
 from common.amqp.rpc import CommandHandler, RpcClient, RpcServer
@@ -80,6 +81,10 @@ class Broker:
         client = RpcClient(self.publisher, queue)
         await client.start()
         return client
+
+    def dead_letters(self) -> DeadLetters:
+        """Look at dead letters, and send them on their way again."""
+        return DeadLetters(self._connections["consume"].channel, self.publisher)
 
     async def drain(self, *, grace_s: float) -> None:
         """Stop taking on all consumers and let what is in flight end."""

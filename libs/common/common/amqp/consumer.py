@@ -15,6 +15,7 @@ from aio_pika.exceptions import AMQPError
 
 from common.amqp.delivery import (
     ATTEMPT_HEADER,
+    DEAD_REASON_HEADER,
     BatchHandler,
     DeadLetter,
     Delivery,
@@ -131,10 +132,10 @@ class Consumer(ABC):
 
     async def _set_aside(self, incoming: AbstractIncomingMessage, reason: str) -> None:
         log.error("message_dead", queue=self._source.name, message_id=incoming.message_id, reason=reason)
-        if isinstance(self.queue, Queue) and self.queue.reply_ttl_s is None:
+        if isinstance(self.queue, Queue) and self.queue.has_dead_letters:
             headers: dict[str, str | int] = {
                 ATTEMPT_HEADER: attempt_of(incoming),
-                "x-dead-reason": reason[:500],
+                DEAD_REASON_HEADER: reason[:500],
             }
             await self._copy(incoming, self.queue.dead, headers)
 

@@ -10,6 +10,7 @@ from common.errors import Malformed
 from common.events.envelope import Message
 
 ATTEMPT_HEADER = "x-attempt"
+DEAD_REASON_HEADER = "x-dead-reason"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

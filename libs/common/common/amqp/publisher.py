@@ -11,6 +11,7 @@ from aio_pika.abc import AbstractChannel
 from aio_pika.exceptions import AMQPError, DeliveryError, PublishError
 
 from common.amqp.topology import exchange_of
+from common.clock import Clock, SystemClock
 from common.errors import Unavailable
 from common.events.envelope import Event, Message
 
@@ -49,9 +50,16 @@ class Route:
 class Publisher:
     """Publishes on a connection of its own, since a broker's alarm blocks connections that publish."""
 
-    def __init__(self, open_channel: Callable[[], Awaitable[AbstractChannel]], *, service: str) -> None:
+    def __init__(
+        self,
+        open_channel: Callable[[], Awaitable[AbstractChannel]],
+        *,
+        service: str,
+        clock: Clock | None = None,
+    ) -> None:
         self._open_channel = open_channel
         self._service = service
+        self._clock = clock or SystemClock()
         self._channel: AbstractChannel | None = None
         self._opening = asyncio.Lock()
 
@@ -78,6 +86,7 @@ class Publisher:
             content_type="application/json",
             delivery_mode=DeliveryMode.PERSISTENT,
             message_id=route.message_id,
+            timestamp=self._clock.now(),
             type=route.type,
             app_id=self._service,
             headers=dict(route.headers),

@@ -30,6 +30,8 @@ RETRY_DELAYS_S = (5, 30, 120, 600)
 """Attempt n waits in tier n; after the last one the message is parked."""
 
 _MESSAGES_MAX = 100_000
+_LOOKS_MAX = 1_000_000
+"""Whoever looks at a dead letter takes it and gives it back, which counts: RabbitMQ 4 drops it after 20."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +47,10 @@ class Queue:
     delivery_limit: int = 10
     single_active: bool = False
     reply_ttl_s: int | None = None
+
+    @property
+    def has_dead_letters(self) -> bool:
+        return self.reply_ttl_s is None
 
     @property
     def dead(self) -> str:
@@ -109,7 +115,11 @@ async def declare(channel: AbstractChannel) -> None:
 async def declare_queue(channel: AbstractChannel, queue: Queue) -> AbstractQueue:
     """Declare the queue with its bindings, retry tiers and dead letters."""
     if queue.reply_ttl_s is None:
-        await channel.declare_queue(queue.dead, durable=True, arguments={"x-queue-type": "quorum"})
+        await channel.declare_queue(
+            queue.dead,
+            durable=True,
+            arguments={"x-queue-type": "quorum", "x-delivery-limit": _LOOKS_MAX},
+        )
         for delay_s in RETRY_DELAYS_S:
             await channel.declare_queue(
                 queue.retry(delay_s),

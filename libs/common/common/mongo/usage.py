@@ -1,6 +1,9 @@
-"""Reads rolled up usage together with what is not folded yet, so that a dashboard is exact at any moment."""
+"""Reads rolled up usage together with what is not folded yet, so that a reader is exact at any moment."""
 
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import datetime
+from typing import Any, TypeVar
 
 from pymongo.read_concern import ReadConcern
 
@@ -10,63 +13,90 @@ from common.usage_rollup import (
     INCREMENTS,
     ROLLUPS,
     TRANSACTIONS,
+    USAGE_KINDS,
     Kind,
-    Loaded,
     Span,
-    cover,
     day_start,
     parts_within,
     round_up,
 )
+from common.usage_sums import UsageSums
 
 Documents = dict[Kind, list[Document]]
 
+_BATCH = 100
+"""Documents decoded at once: small, so that whoever reads a year does not hold up others."""
 
-async def load(db: Database, span: Span) -> Loaded:
-    """Read what a span needs, in one snapshot: rollups, what is not folded yet, and the rows of its edges."""
-    whole = cover(span)
-    days = Span(day_start(span.start), round_up(span.end, day_start(span.end), DAY))
-    wanted: list[tuple[Kind, Span]] = [("day", days), ("day_users", days)]
-    wanted.extend(("quarter_users", quarters) for quarters in whole.quarters)
+T = TypeVar("T")
+
+
+class UsageSnapshot:
+    """All reads see the same moment: rows, rollups, and what is not folded into them."""
+
+    def __init__(self, db: Database, session: Session, parts: list[Document]) -> None:
+        self.db = db
+        self.session = session
+        self._parts = parts
+
+    async def documents(
+        self, kind: Kind, within: Span | None, *, fields: tuple[str, ...] = ()
+    ) -> AsyncIterator[Document]:
+        """Yield the documents of a kind, of all time without `within`; the same id may come several times.
+
+        `fields` are read beside `at` and `kind`; all, if none is named.
+        """
+        wanted: Document = {"kind": kind} | ({"at": _between(within)} if within else {})
+        shown = dict.fromkeys(("at", "kind", *fields), 1) if fields else None
+        async for document in self.db[ROLLUPS].find(wanted, shown, session=self.session).batch_size(_BATCH):
+            yield document
+        for part in parts_within(self._parts, kind, within) if within else self._parts:
+            if part["kind"] == kind:
+                yield part
+
+    async def rows(self, within: Span) -> AsyncIterator[Document]:
+        """Yield the rows of a short time, of all kinds: by time alone, which an index has."""
+        async for row in self.db[TRANSACTIONS].find({"at": _between(within)}, session=self.session):
+            yield row
+
+    async def sums(self, sums: UsageSums[T]) -> UsageSums[T]:
+        """Feed sums with all that their span needs, and return them."""
+        span = sums.span
+        if span.is_empty:
+            return sums
+        days = Span(day_start(span.start), round_up(span.end, day_start(span.end), DAY))
+        wanted: list[tuple[Kind, Span]] = [("day", days), ("day_users", days)]
+        if sums.details:
+            wanted.extend(("quarter_users", quarters) for quarters in sums.cover.quarters)
+        for kind, within in wanted:
+            async for document in self.documents(kind, within):
+                sums.add(document)
+        for edge in sums.cover.edges:
+            async for row in self.rows(edge):
+                if row["kind"] in USAGE_KINDS:
+                    sums.add_row(row)
+        return sums
+
+
+@asynccontextmanager
+async def usage_snapshot(db: Database) -> AsyncGenerator[UsageSnapshot]:
+    """Open a moment to read. It may stay open for a minute at most (MongoDB's limit for transactions)."""
     async with (
         await db.client.start_session() as session,
         session.start_transaction(read_concern=ReadConcern("snapshot")),
     ):
-        found = await _read(db, session, wanted)
-        rows: list[Document] = []
-        for edge in whole.edges:
-            of_usage = {"at": _between(edge), "kind": {"$in": ["usage", "correction"]}}
-            rows += await db[TRANSACTIONS].find(of_usage, session=session).to_list(None)
-    return Loaded(
-        span=span,
-        cover=whole,
-        days=found["day"],
-        day_users=found["day_users"],
-        quarter_users=found["quarter_users"],
-        edge_rows=rows,
-    )
+        increments = db[INCREMENTS].find({}, {"parts": 1}, session=session)
+        parts = [part async for increment in increments for part in increment["parts"]]
+        yield UsageSnapshot(db, session, parts)
 
 
 async def load_day(db: Database, day: datetime) -> Documents:
     """Read all documents of one UTC day, in one snapshot, with what is not folded yet."""
-    span = Span(day, day + DAY)
-    async with (
-        await db.client.start_session() as session,
-        session.start_transaction(read_concern=ReadConcern("snapshot")),
-    ):
-        return await _read(db, session, [("day", span), ("day_users", span), ("quarter_users", span)])
-
-
-async def _read(db: Database, session: Session, wanted: list[tuple[Kind, Span]]) -> Documents:
     found: Documents = {"day": [], "day_users": [], "quarter_users": []}
-    for kind, within in wanted:
-        stored = db[ROLLUPS].find({"kind": kind, "at": _between(within)}, session=session)
-        found[kind] += await stored.to_list(None)
-    async for increment in db[INCREMENTS].find(session=session):
-        for kind, within in wanted:
-            found[kind] += parts_within(increment["parts"], kind, within)
+    async with usage_snapshot(db) as snapshot:
+        for kind, documents in found.items():
+            documents += [document async for document in snapshot.documents(kind, Span(day, day + DAY))]
     return found
 
 
-def _between(span: Span) -> dict[str, datetime]:
+def _between(span: Span) -> dict[str, Any]:
     return {"$gte": span.start, "$lt": span.end}

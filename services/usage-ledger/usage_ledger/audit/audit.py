@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 from common.clock import Clock
 from common.mongo.client import Database, Document
-from common.usage_rollup import INCREMENTS, TRANSACTIONS
+from common.usage_rollup import INCREMENTS, TRANSACTIONS, USAGE_KINDS
 from usage_ledger.audit.chain import Chain, check_hold_ages
 from usage_ledger.audit.days import Days
 from usage_ledger.audit.violation import Violation
@@ -98,9 +98,9 @@ class Audit:
             self.counts.rows += 1
             for violation in chain.follow(row):
                 yield violation
-            if row["kind"] not in {"usage", "correction"}:
-                continue
             self._days.add(row)
+            if row["kind"] not in USAGE_KINDS:
+                continue
             run_ids.append(row["run_id"])
             if len(run_ids) == _BATCH:
                 for violation in await self._without_run(run_ids):

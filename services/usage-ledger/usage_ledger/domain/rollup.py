@@ -1,10 +1,12 @@
-"""From rows of usage to what they add to the rollups."""
+"""From rows to what they add to the rollups."""
 
 from collections.abc import Iterable
 from datetime import datetime
 
 from common.usage_rollup import (
     BIT_FIELDS,
+    TOTALS_KEY,
+    USAGE_KINDS,
     Document,
     Figures,
     Kind,
@@ -14,31 +16,46 @@ from common.usage_rollup import (
     escape,
     quarter_of_day,
     quarter_start,
+    row_counters,
     row_figures,
     shard_of,
     user_key,
 )
 from usage_ledger.domain.transaction import Transaction
 
-_OF_USAGE = frozenset({"usage", "correction"})
+_GROUPS = ("quarters", "totals", "models", "users")
 
 
 def increments(rows: Iterable[Transaction]) -> list[Document]:
     """Return documents in the shapes of the rollups that hold only what these rows add."""
     parts = _Parts()
     for row in rows:
-        if row.kind not in _OF_USAGE:
-            continue
-        figures = row_figures(row.kind, row.details["usage"], estimated=row.details["estimated"])
-        key = user_key(row.user_id, row.company.id if row.company else None)
-        quarter = quarter_of_day(row.at)
-        day = parts.document("day", day_start(row.at), key)
-        parts.add(day, "quarters", str(quarter), figures)
-        parts.add(day, "models", escape(row.details["model"]), figures)
-        active = 1 << quarter if figures.runs else 0
-        parts.add(parts.document("day_users", day_start(row.at), key), "users", key, figures, active)
-        parts.add(parts.document("quarter_users", quarter_start(row.at), key), "users", key, figures)
+        _add_row(parts, row)
     return parts.documents()
+
+
+def _add_row(parts: "_Parts", row: Transaction) -> None:
+    of_usage = row.kind in USAGE_KINDS
+    figures = _figures_of(row) if of_usage else Figures()
+    key = user_key(row.user_id, row.company.id if row.company else None)
+    quarter = quarter_of_day(row.at)
+    day = parts.document("day", day_start(row.at), key)
+    counters = figures.stored() | row_counters(row.kind, row.tokens)
+    parts.add(day, "quarters", str(quarter), counters)
+    parts.add(day, "totals", TOTALS_KEY, counters)
+    if not of_usage:
+        return
+    stored, model = figures.stored(), escape(row.details["model"])
+    active = bits_of(1 << quarter if figures.runs else 0)
+    parts.add(day, "models", model, stored)
+    parts.add(parts.document("day_users", day_start(row.at), key), "users", key, stored | active)
+    of_quarter = parts.document("quarter_users", quarter_start(row.at), key)
+    parts.add(of_quarter, "users", key, stored)
+    parts.add(of_quarter, "models", model, stored)
+
+
+def _figures_of(row: Transaction) -> Figures:
+    return row_figures(row.kind, row.details["usage"], estimated=row.details["estimated"])
 
 
 def merged(parts: Iterable[Document]) -> list[Document]:
@@ -46,9 +63,9 @@ def merged(parts: Iterable[Document]) -> list[Document]:
     sums = _Parts()
     for part in parts:
         target = sums.document_like(part)
-        for group in ("quarters", "models", "users"):
+        for group in _GROUPS:
             for name, stored in part.get(group, {}).items():
-                sums.add_stored(target, group, name, stored)
+                sums.add(target, group, name, stored)
     return sums.documents()
 
 
@@ -66,10 +83,7 @@ class _Parts:
         head = {"_id": part["_id"], "kind": part["kind"], "at": part["at"]}
         return self._documents.setdefault(part["_id"], head)
 
-    def add(self, document: Document, group: str, name: str, figures: Figures, active: int = 0) -> None:
-        self.add_stored(document, group, name, figures.stored() | bits_of(active))
-
-    def add_stored(self, document: Document, group: str, name: str, stored: dict[str, int]) -> None:
+    def add(self, document: Document, group: str, name: str, stored: dict[str, int]) -> None:
         counters = document.setdefault(group, {}).setdefault(name, {})
         for field, value in stored.items():
             before = counters.get(field, 0)

@@ -3,6 +3,7 @@
 from dataclasses import asdict
 from typing import Any
 
+from common.account_search import normalized, search_words
 from common.events.envelope import Company, TokenUsage
 from common.mongo.client import Document
 from usage_ledger.domain.account import CLOSED_RUNS_MAX, Account, Hold, Profile
@@ -75,11 +76,16 @@ def account_of(document: Document) -> Account:
 
 
 def profile_fields(profile: Profile) -> Document:
+    """Write who the user is; `search` and `sort_name` are for lists of users, see `common.account_search`."""
+    company = profile.company
+    words = (profile.user_id, profile.name, profile.email)
     return {
         "name": profile.name,
         "email": profile.email,
         "email_key": profile.email.strip().lower() if profile.email else None,
-        "company": company_document(profile.company),
+        "company": company_document(company),
+        "search": search_words(*words, *((company.id, company.name) if company else ())),
+        "sort_name": normalized(profile.name or profile.email or profile.user_id),
     }
 
 

@@ -1,0 +1,1 @@
+"""What operators see and do: figures that reconcile, rows, users, flags, queues."""
