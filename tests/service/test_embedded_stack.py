@@ -15,7 +15,8 @@ from embedded.run_file import RunFile
 from support.embedded_run import EmbeddedRun
 
 Start = Callable[..., EmbeddedRun]
-PARTS = {"rabbitmq", "redis", "mongo", "model", "usage-ledger", "chat-worker", "gateway"}
+SERVERS = {"rabbitmq", "redis", "mongo", "model", "pipedrive"}
+PARTS = SERVERS | {"usage-ledger", "chat-worker", "pipedrive-sync", "gateway"}
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ from common.service import EXIT_BAD_SETTINGS
 from embedded import processes, token
 from embedded.config import BadSetting, Config, read_config
 from embedded.probes import PartFailed
+from embedded.servers.pipedrive import DEMO_EMAIL
 from embedded.stack import Stack, Tell, held
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
@@ -44,7 +45,7 @@ async def _run(config: Config, tell: Tell) -> None:
     stack = Stack(config, tell)
     try:
         await stack.open()
-        print(_welcome(stack.url, config), flush=True)
+        print(_welcome(stack, config), flush=True)
         await stack.watch()
     finally:
         print("Stopping …", flush=True)
@@ -72,13 +73,15 @@ def _stop_on_signals(data_dir: Path) -> None:
         loop.add_signal_handler(signal.SIGHUP, stop, signal.SIGHUP)
 
 
-def _welcome(url: str, config: Config) -> str:
-    user = token.issue(config, "demo", name="Demo user", company="Acme")
+def _welcome(stack: Stack, config: Config) -> str:
+    url = stack.url
+    user = token.issue(config, "demo", name="Demo user", company="Acme", email=DEMO_EMAIL)
     operator = token.issue(config, "operator", name="Operator", role="operator")
+    crm = f"\nPipedrive       {stack.simulated_crm_url} (simulated)" if stack.simulated_crm_url else ""
     return f"""
 The app         {url}
 as a user       {url}?s={user}
-as an operator  {url}?s={operator}
+as an operator  {url}?s={operator}{crm}
 Logs            {config.data_dir}/log
 Ctrl-C ends it; data stays in {config.data_dir}
 """

@@ -1,5 +1,6 @@
 """What `make run` is told: the environment, over `.env`, over defaults."""
 
+import hmac
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -60,6 +61,7 @@ def read_config(environ: Mapping[str, str], env_file: Path) -> Config:
     }
     given = {name: value for name, value in environ.items() if value}
     settings = {**defaults, **from_file, **given}
+    settings |= _integration(settings)
     return Config(
         data_dir=Path(settings["DATA_DIR"]).resolve(),
         port=_number("PORT", settings["PORT"], at_least=1, at_most=65_535),
@@ -67,6 +69,14 @@ def read_config(environ: Mapping[str, str], env_file: Path) -> Config:
         drain_s=_number("DRAIN_S", settings["DRAIN_S"], at_least=0),
         settings=settings,
     )
+
+
+def _integration(settings: Mapping[str, str]) -> dict[str, str]:
+    """Choose credentials for /int when none are given, from the secret: the same in every run."""
+    if "INT_PASSWORD" in settings:
+        return {}
+    password = hmac.digest(settings["SHARED_SECRET"].encode(), b"INT_PASSWORD", "sha256").hex()
+    return {"INT_USER": settings.get("INT_USER", "integration"), "INT_PASSWORD": password}
 
 
 def _number(name: str, value: str, *, at_least: int, at_most: int = 86_400) -> int:

@@ -11,6 +11,7 @@ from embedded.ports import free_ports
 from embedded.probes import Probe
 from embedded.servers.model import model
 from embedded.servers.mongo import mongo
+from embedded.servers.pipedrive import TOKEN, pipedrive
 from embedded.servers.rabbitmq import rabbitmq
 from embedded.servers.redis import redis
 from embedded.services import Addresses, services
@@ -53,14 +54,20 @@ def make_plan(config: Config) -> Plan:
     has_provider = bool(config.given("OAI_TOKEN") or config.given("OAI_BASE_URL"))
     if not has_provider:
         servers.append(model(config.data_dir, ports))
+    model_url = (config.given("OAI_BASE_URL") or _PROVIDER_URL) if has_provider else servers[-1].url
+    has_crm = bool(config.given("PIPEDRIVE_TOKEN"))
+    if not has_crm:
+        servers.append(pipedrive(config.data_dir, ports))
     addresses = Addresses(
         db_url=db_url,
         amqp_url=amqp_url,
         amqp_management_url=management_url,
         redis_url=redis_url,
-        model_url=(config.given("OAI_BASE_URL") or _PROVIDER_URL) if has_provider else servers[-1].url,
+        model_url=model_url,
         model_token=config.given("OAI_TOKEN") or _NO_TOKEN,
         assistant=config.given("OAI_ASSISTANT") or ("default" if has_provider else "local"),
+        simulated_crm_url=None if has_crm else servers[-1].url,
+        simulated_crm_token=TOKEN,
     )
     return Plan(
         servers=servers, given=given, addresses=addresses, services=services(config, addresses, ports)

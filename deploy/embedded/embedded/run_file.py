@@ -18,6 +18,8 @@ class RunFile:
     redis_url: str
     db_url: str
     model_url: str
+    pipedrive_url: str | None
+    """The simulator's; None when a real account is used."""
 
     def write(self, data_dir: Path) -> None:
         """Replace the file in one step, so that no reader sees half of it."""

@@ -21,6 +21,8 @@ _SECRETS = frozenset(
 )
 """Withheld from every service but those that need them: the gateway never holds a provider's key."""
 _STOP_MARGIN_S = 5
+_SHOWN_EVERY_S = "5"
+"""How often the simulated CRM is told of usage: whoever tries it out looks at it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,6 +36,9 @@ class Addresses:
     model_url: str
     model_token: str = field(repr=False)
     assistant: str
+    simulated_crm_url: str | None
+    """None when a token for Pipedrive is given."""
+    simulated_crm_token: str = field(repr=False)
 
     def settings(self) -> dict[str, str]:
         """Write what every service may know."""
@@ -74,12 +79,25 @@ def services(config: Config, addresses: Addresses, ports: Iterator[int]) -> list
         own |= {"ADDRESS": config.address, "PORT": str(config.port)}
         return _part("gateway", config.url, program("gateway", "gateway", own))
 
+    def crm() -> dict[str, str]:
+        own = _chosen(config, "INT_USER", "INT_PASSWORD", "PIPEDRIVE_TOKEN", "PIPEDRIVE_BASE_URL")
+        if addresses.simulated_crm_url is None:
+            return own
+        return own | {
+            "PIPEDRIVE_TOKEN": addresses.simulated_crm_token,
+            "PIPEDRIVE_BASE_URL": addresses.simulated_crm_url,
+            "PIPEDRIVE_SETUP_AT_START": "true",
+            "PIPEDRIVE_WRITE_EVERY_S": _SHOWN_EVERY_S,
+            "DIST_URL": config.url.rstrip("/"),
+        }
+
     model = _chosen(config, "SHARED_SECRET")
     model |= {"OAI_BASE_URL": addresses.model_url, "OAI_TOKEN": addresses.model_token}
     workers = range(1, config.workers + 1)
     return [
         behind("usage-ledger", "usage-ledger", "usage_ledger", {}),
         *(behind(CHAT_WORKER, f"{CHAT_WORKER}-{number}", "chat_worker", model) for number in workers),
+        behind("pipedrive-sync", "pipedrive-sync", "pipedrive_sync", crm()),
         gateway(),
     ]
 

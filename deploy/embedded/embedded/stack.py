@@ -62,6 +62,7 @@ class Stack:
         self._parts = [*self._plan.servers, *self._plan.services]
         self._supervisor = Supervisor(config.data_dir, [p for part in self._parts for p in part.programs])
         self.url = config.url
+        self.simulated_crm_url = self._plan.addresses.simulated_crm_url
 
     async def open(self) -> None:
         """Start everything and wait until it works. Raises PartFailed."""
@@ -110,6 +111,7 @@ class Stack:
             redis_url=addresses.redis_url,
             db_url=addresses.db_url,
             model_url=addresses.model_url,
+            pipedrive_url=addresses.simulated_crm_url,
         ).write(self._data_dir)
 
 

@@ -21,9 +21,10 @@ def issue(
     role: Role = "user",
     name: str | None = None,
     company: str | None = None,
+    email: str | None = None,
 ) -> str:
     """Sign a session with the configured secret, for a week."""
-    claims = {"role": role, "name": name, "company": company}
+    claims = {"role": role, "name": name, "company": company, "email": email}
     return issue_session(
         user_id,
         secret=config.settings["SHARED_SECRET"],

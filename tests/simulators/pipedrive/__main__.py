@@ -26,7 +26,12 @@ async def serve(options: argparse.Namespace) -> None:
     if options.data is not None:
         tasks.append(asyncio.create_task(_keep_saved(simulator, options.data)))
     config = uvicorn.Config(
-        create_app(simulator), host=options.host, port=options.port, access_log=False, log_level="warning"
+        create_app(simulator),
+        host=options.host,
+        port=options.port,
+        access_log=False,
+        log_level="warning",
+        timeout_graceful_shutdown=1,
     )
     print(f"listening on http://{options.host}:{options.port}", flush=True)
     await uvicorn.Server(config).serve()

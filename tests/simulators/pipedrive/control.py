@@ -1,9 +1,11 @@
 """`/_sim`: what tests and the page tell the simulator.
 
 `POST /_sim/persons` makes one, `POST /_sim/quota` edits a field by hand (`ids`, `field`, `value`, `is_bulk`,
-`by_api`), `/_sim/merge`, `/_sim/delete`, `/_sim/faults`, `/_sim/clock` (`skip_s`), `GET /_sim/state`.
+`by_api`), `/_sim/merge`, `/_sim/delete`, `/_sim/faults`, `/_sim/clock` (`skip_s`), `GET /_sim/state`,
+`GET /_sim/deliveries`.
 """
 
+from dataclasses import asdict
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -58,7 +60,11 @@ def control_routes(simulator: Simulator) -> list[BaseRoute]:
         "clock": control.skip,
     }
     posts = [Route(f"/_sim/{name}", _checked(action), methods=["POST"]) for name, action in actions.items()]
-    return [*posts, Route("/_sim/state", control.state)]
+    return [
+        *posts,
+        Route("/_sim/state", control.state),
+        Route("/_sim/deliveries", control.deliveries),
+    ]
 
 
 def _checked(action: Any) -> Any:
@@ -109,10 +115,14 @@ class _Control:
         self._simulator.clock.skip(float(body["skip_s"]))
         return {"now": self._simulator.clock.now().isoformat()}
 
+    async def deliveries(self, _request: Request) -> Response:
+        """What became of the posts, for who asks often."""
+        deliveries = self._simulator.deliveries
+        return JSONResponse({**asdict(deliveries.counts), "waiting": deliveries.waiting})
+
     async def state(self, _request: Request) -> Response:
         simulator, company = self._simulator, self._company
         names = {code: company.fields[code].name for code in company.custom_codes}
-        counts = simulator.deliveries.counts
         return JSONResponse(
             {
                 "persons": [
@@ -130,14 +140,6 @@ class _Control:
                     {name: value for name, value in hook.as_api().items() if name != "http_auth_password"}
                     for hook in simulator.deliveries.webhooks.values()
                 ],
-                "deliveries": {
-                    "delivered": counts.delivered,
-                    "first_failures": counts.first_failures,
-                    "given_up": counts.given_up,
-                    "lost_in_ban": counts.lost_in_ban,
-                    "waiting": simulator.deliveries.waiting,
-                    "slowest_s": counts.slowest_s,
-                },
                 "calls": [f"{method} {path}" for _, method, path, _ in simulator.limits.calls],
                 "spent": simulator.limits.spent,
                 "busiest": simulator.limits.busiest,

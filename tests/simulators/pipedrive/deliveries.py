@@ -24,6 +24,8 @@ BAN_AT_FAILURES = 10
 BAN = timedelta(minutes=30)
 DELETED_AFTER = timedelta(days=3)
 WEBHOOKS_PER_USER_MAX = 40
+SENDERS = 100
+"""Posts under way at the same time."""
 
 ACTIONS = frozenset({"create", "change", "delete", "*"})
 OBJECTS = frozenset(
@@ -142,12 +144,14 @@ class Deliveries:
         self._faults = faults
         self._due: list[Post] = []
         self._posts = 0
+        self._under_way = 0
         self._last_id = 4_710_000
+        self._senders = asyncio.Semaphore(SENDERS)
         self._http = httpx.AsyncClient(
             transport=transport,
             timeout=timeout_s,
             trust_env=False,
-            limits=httpx.Limits(max_connections=100),
+            limits=httpx.Limits(max_connections=None),
         )
 
     @property
@@ -156,7 +160,8 @@ class Deliveries:
 
     @property
     def waiting(self) -> int:
-        return len(self._due)
+        """Count the posts that are still to be made or under way."""
+        return len(self._due) + self._under_way
 
     def subscribe(self, owner_id: int, **fields: Any) -> Webhook:
         self._last_id += 1
@@ -189,7 +194,11 @@ class Deliveries:
         while self._due and self._due[0].due_at <= now:
             posts.append(heapq.heappop(self._due))
         self._faults.shuffle(posts)
-        await asyncio.gather(*(self._deliver(post) for post in posts))
+        self._under_way += len(posts)
+        try:
+            await asyncio.gather(*(self._deliver(post) for post in posts))
+        finally:
+            self._under_way -= len(posts)
         self._remove_the_dead(now)
         return len(posts)
 
@@ -215,14 +224,8 @@ class Deliveries:
         if webhook.removed_at is not None:
             return
         self.sent.append(post.body)
-        auth = httpx.BasicAuth(webhook.user, webhook.password or "") if webhook.user else httpx.Auth()
-        started_s = asyncio.get_running_loop().time()
-        try:
-            answer = await self._http.post(webhook.url, json=post.body, auth=auth)
-            status = answer.status_code
-        except httpx.HTTPError:
-            status = 0
-        self.counts.slowest_s = max(self.counts.slowest_s, asyncio.get_running_loop().time() - started_s)
+        async with self._senders:
+            status = await self._send(webhook, post.body)
         now = self._clock.now()
         webhook.delivered_at, webhook.last_status = now, status or None
         if 200 <= status < 300:
@@ -230,6 +233,19 @@ class Deliveries:
             webhook.succeeded_at = now
             return
         self._failed(post, now)
+
+    async def _send(self, webhook: Webhook, body: dict[str, Any]) -> int:
+        """Post once; return the status, 0 for no answer in time."""
+        auth = httpx.BasicAuth(webhook.user, webhook.password or "") if webhook.user else httpx.Auth()
+        started_s = asyncio.get_running_loop().time()
+        try:
+            answer = await self._http.post(webhook.url, json=body, auth=auth)
+        except httpx.HTTPError:
+            return 0
+        finally:
+            took_s = asyncio.get_running_loop().time() - started_s
+            self.counts.slowest_s = max(self.counts.slowest_s, took_s)
+        return answer.status_code
 
     def _failed(self, post: Post, now: datetime) -> None:
         webhook = post.webhook

@@ -19,6 +19,7 @@ EXCLUSIVE = {
     "gateway": [f"{topology.BALANCES.purpose}.a_1", "gateway.reply.a_1"],
     "chat-worker": [f"{topology.RUN_CANCELS.purpose}.a_1"],
     "usage-ledger": [],
+    "pipedrive-sync": [f"{topology.CRM_BALANCES.purpose}.a_1", "pipedrive-sync.reply.a_1"],
 }
 EXCHANGES = [topology.EVENTS_EXCHANGE, topology.COMMANDS_EXCHANGE]
 
@@ -56,9 +57,9 @@ def test_a_service_has_no_right_beyond_its_own_queues(user: str, right: str):
     assert allowed(user, right, foreign) == []
 
 
-def test_only_the_gateway_sends_commands():
+def test_only_the_gateway_and_the_sync_send_commands():
     senders = [user for user in SERVICES if allowed(user, "write", [topology.COMMANDS_EXCHANGE])]
-    assert senders == ["gateway"]
+    assert senders == ["gateway", "pipedrive-sync"]
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ import yaml
 
 from chat_worker.settings import Settings as ChatWorkerSettings
 from gateway.settings import Settings as GatewaySettings
+from pipedrive_sync.settings import Settings as PipedriveSyncSettings
 from usage_ledger.settings import Settings as UsageLedgerSettings
 
 ROOT = Path(__file__).parents[3]
@@ -20,6 +21,7 @@ SETTINGS = {
     "gateway": GatewaySettings,
     "chat-worker": ChatWorkerSettings,
     "usage-ledger": UsageLedgerSettings,
+    "pipedrive-sync": PipedriveSyncSettings,
 }
 ONE_SHOT = {"mongo-init"}
 DRAIN_MARGIN_S = 15

@@ -11,6 +11,7 @@ GIVEN = {
     "AMQP_URL": "amqp://mq.test/",
     "REDIS_URL": "redis://cache.test/0",
     "OAI_TOKEN": "sk-canary",
+    "PIPEDRIVE_TOKEN": "pd-canary",
 }
 
 
@@ -35,8 +36,28 @@ def test_what_is_given_is_used_and_nothing_private_is_started(tmp_path: Path):
 def test_the_providers_key_goes_to_the_chat_worker_only(tmp_path: Path):
     plan = plan_of(tmp_path)
     assert environment_of(plan, "chat-worker")["OAI_TOKEN"] == "sk-canary"
-    for part in ("gateway", "usage-ledger"):
+    for part in ("gateway", "usage-ledger", "pipedrive-sync"):
         assert "sk-canary" not in environment_of(plan, part).values()
+
+
+def test_pipedrives_token_goes_to_its_service_only_and_a_real_account_is_not_set_up_by_itself(tmp_path: Path):
+    plan = plan_of(tmp_path)
+    sync = environment_of(plan, "pipedrive-sync")
+    assert sync["PIPEDRIVE_TOKEN"] == "pd-canary"
+    assert "PIPEDRIVE_SETUP_AT_START" not in sync
+    assert "DIST_URL" not in sync
+    for part in ("gateway", "chat-worker", "usage-ledger"):
+        assert "pd-canary" not in environment_of(plan, part).values()
+
+
+def test_without_a_token_pipedrive_is_simulated_here_and_may_call_the_gateway(tmp_path: Path):
+    plan = plan_of(tmp_path, PIPEDRIVE_TOKEN="")
+    assert [part.name for part in plan.servers] == ["pipedrive"]
+    sync, gateway = environment_of(plan, "pipedrive-sync"), environment_of(plan, "gateway")
+    assert sync["PIPEDRIVE_BASE_URL"] == plan.servers[0].url
+    assert sync["DIST_URL"] == "http://127.0.0.1:8080"
+    assert (sync["INT_USER"], sync["INT_PASSWORD"]) == (gateway["INT_USER"], gateway["INT_PASSWORD"])
+    assert len(gateway["INT_PASSWORD"]) == 64
 
 
 def test_the_secret_goes_to_no_service_that_does_not_verify_with_it(tmp_path: Path):
@@ -48,7 +69,8 @@ def test_the_secret_goes_to_no_service_that_does_not_verify_with_it(tmp_path: Pa
 def test_only_the_gateway_listens_beyond_loopback(tmp_path: Path):
     plan = plan_of(tmp_path, ADDRESS="0.0.0.0")
     addresses = {part.name: part.program.env["ADDRESS"] for part in plan.services}
-    assert addresses == {"gateway": "0.0.0.0", "chat-worker": "127.0.0.1", "usage-ledger": "127.0.0.1"}
+    loopback = dict.fromkeys(("chat-worker", "usage-ledger", "pipedrive-sync"), "127.0.0.1")
+    assert addresses == {"gateway": "0.0.0.0"} | loopback
 
 
 def test_every_worker_is_a_program_of_its_own(tmp_path: Path):

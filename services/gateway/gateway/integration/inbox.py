@@ -3,15 +3,14 @@
 import asyncio
 from collections.abc import Sequence
 
-from pymongo.errors import DuplicateKeyError
-
 from common.errors import IdReused, Unavailable
 from common.integration_inbox import DECISIONS, INBOX, KEPT_DAYS, InboxRow, inbox_row
 from common.mongo.client import Database, Document
 from common.mongo.indexes import IndexSpec
+from gateway.integration.group_insert import GroupInsert
 
 _LOOK_EVERY_S = 0.05
-_STORED_WITHIN_S = 4.0
+_STORED_WITHIN_S = 8.0
 
 INDEXES = (
     IndexSpec(
@@ -33,6 +32,7 @@ class Inbox:
     def __init__(self, db: Database) -> None:
         self._inbox = db[INBOX]
         self._decisions = db[DECISIONS]
+        self._group = GroupInsert(self._inbox)
         self._arrived = asyncio.Event()
 
     async def add(self, row: InboxRow) -> None:
@@ -49,9 +49,7 @@ class Inbox:
         self._arrived.set()
 
     async def _store(self, row: InboxRow) -> None:
-        try:
-            await self._inbox.insert_one(row.document())
-        except DuplicateKeyError:
+        if not await self._group.insert(row.document()):
             await self._add_copy(row)
 
     async def _add_copy(self, row: InboxRow) -> None:

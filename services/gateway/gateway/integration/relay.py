@@ -38,12 +38,18 @@ class InboxRelay:
                 await self._inbox.arrival(timeout_s=_IDLE_POLL_S)
 
     async def relay(self) -> int:
-        """Publish what waits; return how many rows that were. Raises Unavailable after all were tried."""
+        """Publish what waits; return how many rows that were. Raises Unavailable when some were not sent.
+
+        The first goes alone: while the queue is away, hundreds of attempts would only keep the gateway
+        from answering.
+        """
         rows = await self._inbox.to_publish(rows_max=_BATCH_MAX)
-        results = await asyncio.gather(*(self._publish(row) for row in rows), return_exceptions=True)
-        sent = [row.id for row, result in zip(rows, results, strict=True) if result is None]
-        if sent:
-            await self._inbox.published(sent)
+        if not rows:
+            return 0
+        await self._publish(rows[0])
+        results = await asyncio.gather(*(self._publish(row) for row in rows[1:]), return_exceptions=True)
+        sent = [row.id for row, result in zip(rows[1:], results, strict=True) if result is None]
+        await self._inbox.published([rows[0].id, *sent])
         for result in results:
             if isinstance(result, BaseException):
                 raise result

@@ -1,0 +1,1 @@
+"""What is decided about quotas and usage; no input or output here."""

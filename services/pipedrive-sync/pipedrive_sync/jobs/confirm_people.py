@@ -1,0 +1,66 @@
+"""Looks at the truth some seconds after a webhook: it wins over what came out of order or was forged."""
+
+import asyncio
+from datetime import datetime
+
+from common.clock import Clock
+from common.log import get_logger
+from pipedrive_sync.domain.notice import PersonGone
+from pipedrive_sync.domain.record import gone_version
+from pipedrive_sync.handlers.people_gone import PeopleGone
+from pipedrive_sync.handlers.set_quotas import SetQuotas
+from pipedrive_sync.pipedrive.client import PipedriveRefused
+from pipedrive_sync.pipedrive.reader import PersonReader
+from pipedrive_sync.store.stores import Stores
+
+log = get_logger()
+
+_PEOPLE_MAX = 200
+
+
+class ConfirmPeople:
+    def __init__(
+        self,
+        stores: Stores,
+        *,
+        reader: PersonReader,
+        quotas: SetQuotas,
+        people_gone: PeopleGone,
+        clock: Clock,
+    ) -> None:
+        self._stores = stores
+        self._reader = reader
+        self._quotas = quotas
+        self._people_gone = people_gone
+        self._clock = clock
+
+    async def once(self) -> int:
+        """Read everybody whose time has come; return how many. Raises PipedriveAway; they stay due then."""
+        due = await self._stores.people.to_confirm(now=self._clock.now(), people_max=_PEOPLE_MAX)
+        results = await asyncio.gather(
+            *(self._confirm(person_id, asked_for) for person_id, asked_for in due.items()),
+            return_exceptions=True,
+        )
+        for result in results:
+            if isinstance(result, BaseException):
+                raise result
+        return len(due)
+
+    async def _confirm(self, person_id: int, asked_for: datetime) -> None:
+        try:
+            record = await self._reader.read(person_id)
+        except PipedriveRefused as error:
+            log.warning("person_unreadable", person_id=person_id, why=str(error))
+        else:
+            if record is None:
+                gone = PersonGone(
+                    person_id=person_id,
+                    into=None,
+                    version=gone_version(person_id, self._clock.now()),
+                    actor="pipedrive",
+                )
+                await self._people_gone.handle(gone)
+            else:
+                reason = f"quota of person {person_id} read in Pipedrive"
+                await self._quotas.apply(record.notice(actor="pipedrive", reason=reason))
+        await self._stores.people.confirmed(person_id, asked_for)

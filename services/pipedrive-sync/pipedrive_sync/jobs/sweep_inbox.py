@@ -1,0 +1,57 @@
+"""Makes sure that every row of the inbox is decided, whatever became of its message on the queue."""
+
+from datetime import timedelta
+
+from common.clock import Clock
+from common.integration_inbox import KEPT_DAYS
+from common.log import get_logger
+from pipedrive_sync.handlers.handle_notification import HandleNotification
+from pipedrive_sync.store.stores import Stores
+
+log = get_logger()
+
+_CURSOR = "inbox"
+_ROWS_MAX = 500
+
+
+class SweepInbox:
+    """Rows younger than `lag` are left to the queue; it also covers gateways whose clocks differ."""
+
+    def __init__(
+        self,
+        stores: Stores,
+        *,
+        handle: HandleNotification,
+        clock: Clock,
+        lag: timedelta = timedelta(seconds=30),
+    ) -> None:
+        self._stores = stores
+        self._handle = handle
+        self._clock = clock
+        self._lag = lag
+
+    async def once(self) -> int:
+        """Decide what was left over; return how many rows that were.
+
+        The cursor stops at the first row that stays undecided, so nothing is ever passed over.
+        """
+        now = self._clock.now()
+        after = await self._stores.cursors.time(_CURSOR) or now - timedelta(days=KEPT_DAYS)
+        until = now - self._lag
+        left_over = 0
+        while True:
+            rows = await self._stores.inbox.received(after=after, until=until, rows_max=_ROWS_MAX)
+            open_since = None
+            for row, is_decided in rows:
+                if is_decided:
+                    continue
+                if await self._handle.handle(row) is None and not await self._stores.inbox.is_decided(row.id):
+                    open_since = open_since or row.received_at
+                    continue
+                left_over += 1
+                log.warning("inbox_swept", id=row.id)
+            full = len(rows) == _ROWS_MAX and rows[-1][0].received_at > after
+            after = open_since or (rows[-1][0].received_at if rows else until)
+            await self._stores.cursors.set_time(_CURSOR, after)
+            if not full or open_since is not None:
+                return left_over

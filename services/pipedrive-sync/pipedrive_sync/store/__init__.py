@@ -1,0 +1,1 @@
+"""What pipedrive-sync keeps, and what it reads of others. Every method may raise PyMongoError."""

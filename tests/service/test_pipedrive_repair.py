@@ -1,0 +1,248 @@
+"""What was missed is put right: reconciliation, the webhook's supervisor, setup and doctor."""
+
+from collections.abc import AsyncGenerator
+from datetime import timedelta
+
+import pytest
+
+from pipedrive_sync.commands.doctor import Doctor
+from pipedrive_sync.commands.setup import Setup
+from pipedrive_sync.pipedrive.client import NewWebhook, PipedriveRefused
+from pipedrive_sync.pipedrive.gate import PipedriveAway
+from pipedrive_sync.settings import Settings
+from simulators.pipedrive.faults import ApiFault
+from simulators.pipedrive.simulator import TOKEN
+from support.crm import BALANCE, PASSWORD, QUOTA, USED, USER, USER_ID, CrmOnTrial, crm_on
+from support.ledger import user
+
+SETTINGS = Settings(pipedrive_token=TOKEN, dist_url="http://chat.test", int_user=USER, int_password=PASSWORD)
+
+
+@pytest.fixture
+async def crm(db_url: str) -> AsyncGenerator[CrmOnTrial]:
+    async with crm_on(db_url) as trial:
+        yield trial
+
+
+async def people(crm: CrmOnTrial, count: int) -> list[int]:
+    found = [crm.person(f"P{n}", **{USER_ID: f"u{n}", QUOTA: 1_000}) for n in range(count)]
+    await crm.settle()
+    await crm.api.reconcile.full()
+    return found
+
+
+async def mismatches(crm: CrmOnTrial, found: list[int]) -> list[int]:
+    return [
+        person for n, person in enumerate(found) if await crm.balance(f"u{n}") != crm.shown(person, QUOTA)
+    ]
+
+
+class TestReconciliation:
+    async def test_after_forty_minutes_away_and_a_ban_everything_is_put_right(self, crm: CrmOnTrial):
+        found = await people(crm, 30)
+        crm.receiver.is_down = True
+        for n in range(40):
+            crm.edit([found[n % 30], found[(7 * n) % 30]], 1_000 + 13 * n)
+            await crm.simulator.deliver_all(crm.clock.pass_s, within=timedelta(minutes=1))
+        crm.receiver.is_down = False
+        await crm.simulator.deliver_all(crm.clock.pass_s, within=timedelta(minutes=5))
+        counts = crm.simulator.deliveries.counts
+        assert counts.first_failures >= 10
+        assert counts.lost_in_ban > 0
+        await crm.settle()
+        missed = await mismatches(crm, found)
+        assert missed
+        spent = crm.simulator.limits.spent[crm.simulator.limits.today]
+        assert await crm.api.reconcile.recent() == len(missed)
+        assert await mismatches(crm, found) == []
+        assert crm.simulator.limits.spent[crm.simulator.limits.today] - spent == 10
+        assert await crm.api.reconcile.recent() == 0
+        repaired = await crm.ledger.rows(kind="quota", actor="pipedrive")
+        assert len(repaired) == len(missed)
+        assert all(row["source_event"].startswith("read:") for row in repaired)
+
+    async def test_what_is_still_on_its_way_is_no_miss(self, crm: CrmOnTrial):
+        [person] = await people(crm, 1)
+        crm.clock.pass_s(1_000)
+        crm.edit([person], 1_500)
+        assert await crm.api.reconcile.recent() == 0
+        crm.clock.pass_s(120)
+        assert await crm.api.reconcile.recent() == 1
+        await crm.settle()
+        assert await crm.balance("u0") == 1_500
+        assert (await crm.decisions())["stale"] == 1
+
+    async def test_the_full_scan_finds_the_deleted_the_unmapped_and_figures_that_drifted(
+        self, crm: CrmOnTrial
+    ):
+        found = await people(crm, 3)
+        await crm.pass_time(60)
+        crm.receiver.is_down = True
+        company = crm.simulator.company
+        company.delete(company.persons[found[0]], by=crm.simulator.by_hand)
+        new = crm.person("New", email="ada@example.org", **{QUOTA: 700})
+        await crm.ledger.ledger.accounts.open(user("u9"))
+        crm.clock.pass_s(1)
+        crm.edit([found[1]], 5, title=BALANCE)
+        crm.clock.pass_s(60)
+        await crm.api.reconcile.full()
+        assert await crm.parts.stores.people.all_linked() == {found[1]: "u1", found[2]: "u2", new: "u9"}
+        assert await crm.balance("u9") == 700
+        await crm.pass_time(1_000, step_s=100)
+        assert crm.shown(found[1], BALANCE) == 1_000
+
+    async def test_a_page_that_shifts_while_it_is_read_loses_nobody(self, crm: CrmOnTrial):
+        found = await people(crm, 1)
+        for n in range(1, 1_003):
+            crm.person(f"P{n}", **({USER_ID: f"u{n}", QUOTA: n} if n > 995 else {}))
+        crm.receiver.is_down = True
+        crm.clock.pass_s(100)
+        keys = crm.parts.known.keys
+        seen: set[int] = set()
+        async for page in crm.api.client.pages(
+            keys, since=crm.clock.now() - timedelta(days=1), until=crm.clock.now()
+        ):
+            seen |= {record.person_id for record in page}
+            crm.clock.pass_s(2)
+            crm.edit(found, len(seen))
+        assert len(seen) == 1_003 or found[0] not in seen
+        await crm.api.reconcile.recent()
+        assert await crm.balance("u1000") == 1_000
+
+    async def test_nothing_is_spent_twice_and_what_it_costs_is_known(self, crm: CrmOnTrial):
+        await people(crm, 3)
+        crm.clock.pass_s(100)
+        limits = crm.simulator.limits
+        before = limits.spent[limits.today]
+        for _ in range(4):
+            await crm.api.reconcile.recent()
+        assert limits.spent[limits.today] - before == 40
+
+    async def test_a_failure_in_the_middle_leaves_the_cursor_where_it_was(self, crm: CrmOnTrial):
+        [person] = await people(crm, 1)
+        crm.receiver.is_down = True
+        crm.clock.pass_s(60)
+        crm.edit([person], 1_500)
+        crm.clock.pass_s(7_200)
+        crm.simulator.faults.api = [ApiFault(kind="error")]
+        with pytest.raises(PipedriveAway):
+            await crm.api.reconcile.recent()
+        assert await crm.api.reconcile.recent() == 1
+
+
+class TestSupervisor:
+    async def supervise(self, crm: CrmOnTrial) -> list[str]:
+        assert crm.api.supervise is not None
+        return await crm.api.supervise.once()
+
+    async def active(self, crm: CrmOnTrial) -> list[tuple[str, str, str]]:
+        return [(hook.url, hook.object, hook.version) for hook in await crm.api.client.webhooks()]
+
+    async def test_when_all_is_well_nothing_is_done(self, crm: CrmOnTrial):
+        assert await self.supervise(crm) == []
+        assert len(await self.active(crm)) == 1
+
+    async def test_a_deleted_webhook_is_made_again_and_what_was_missed_is_looked_for(self, crm: CrmOnTrial):
+        [hook] = await crm.api.client.webhooks()
+        await crm.api.client.delete_webhook(hook.id)
+        assert len(await self.supervise(crm)) == 1
+        assert len(await self.active(crm)) == 1
+        await crm.api.reconcile_waker.sleep(3_600)
+
+    async def test_a_second_registration_is_removed(self, crm: CrmOnTrial):
+        url = "http://chat.test/int/pipedrive/webhooks"
+        await crm.api.client.add_webhook(NewWebhook(url=url, object="person", user=USER, password=PASSWORD))
+        crm.simulator.deliveries.subscribe(
+            crm.simulator.admin.id,
+            url=url,
+            action="change",
+            object="person",
+            name="old",
+            version="1.0",
+            user=None,
+            password=None,
+        )
+        assert len(await self.supervise(crm)) == 2
+        assert await self.active(crm) == [(url, "person", "2.0")]
+
+    async def test_other_webhooks_of_the_company_are_left_alone(self, crm: CrmOnTrial):
+        other = NewWebhook(url="http://zapier.test/", object="person", user="u", password="p")
+        await crm.api.client.add_webhook(other)
+        assert await self.supervise(crm) == []
+        assert len(await self.active(crm)) == 2
+
+    async def test_one_whose_credentials_are_refused_is_made_anew(self, crm: CrmOnTrial):
+        [hook] = crm.simulator.deliveries.webhooks.values()
+        hook.password = "of yesterday"
+        crm.person("Ann")
+        await crm.settle()
+        assert hook.last_status == 401
+        await self.supervise(crm)
+        crm.person("Eve", **{USER_ID: "u1", QUOTA: 5})
+        await crm.settle()
+        assert await crm.balance("u1") == 5
+
+
+class TestSetupAndDoctor:
+    async def findings(self, crm: CrmOnTrial, settings: Settings = SETTINGS) -> dict[str, bool]:
+        doctor = Doctor(settings, crm.ledger.db, crm.parts.stores, crm.clock, client=crm.api.client)
+        return {finding.what: finding.is_well async for finding in doctor.run()}
+
+    async def test_setup_makes_what_is_missing_and_nothing_twice(self, crm: CrmOnTrial):
+        names = {found.name for found in crm.simulator.company.fields.values() if found.is_custom}
+        assert names == {QUOTA, USED, BALANCE, USER_ID}
+        setup = Setup(crm.api.client, crm.parts.known, SETTINGS.field_names, crm.api.supervise)
+        lines = [line async for line in setup.run()]
+        assert all("was made" not in line for line in lines)
+        assert len(crm.simulator.company.custom_codes) == 4
+        assert len(await crm.api.client.webhooks()) == 1
+
+    async def test_setup_makes_a_deleted_field_anew(self, crm: CrmOnTrial):
+        crm.simulator.company.delete_field(crm.simulator.company.field_named(QUOTA).code)
+        setup = Setup(crm.api.client, crm.parts.known, SETTINGS.field_names, crm.api.supervise)
+        assert f'The field "{QUOTA}" was made.' in [line async for line in setup.run()]
+        crm.person("Ann", **{USER_ID: "u1", QUOTA: 5})
+        await crm.settle()
+        assert await crm.balance("u1") == 5
+
+    async def test_setup_says_why_a_field_cannot_be_made(self, crm: CrmOnTrial):
+        crm.simulator.company.delete_field(crm.simulator.company.field_named(QUOTA).code)
+        while len(crm.simulator.company.custom_codes) < 100:
+            crm.simulator.company.add_field(f"F{len(crm.simulator.company.fields)}", "text")
+        setup = Setup(crm.api.client, crm.parts.known, SETTINGS.field_names, crm.api.supervise)
+        with pytest.raises(PipedriveRefused, match="limit of custom fields"):
+            [line async for line in setup.run()]
+
+    async def test_two_fields_of_the_same_name_are_not_guessed(self, db_url: str):
+        async with crm_on(db_url) as crm:
+            crm.simulator.company.add_field(QUOTA, "double")
+            await crm.ledger.db["crm_cursors"].delete_many({})
+            await crm.parts.known.refresh(crm.api.client)
+            assert crm.parts.known.keys.quota is None
+
+    async def test_the_doctor_finds_nothing_when_all_is_well(self, crm: CrmOnTrial):
+        await people(crm, 1)
+        assert [what for what, is_well in (await self.findings(crm)).items() if not is_well] == []
+
+    async def test_the_doctor_names_what_is_wrong_in_plain_words(self, crm: CrmOnTrial):
+        await people(crm, 1)
+        [hook] = await crm.api.client.webhooks()
+        await crm.api.client.delete_webhook(hook.id)
+        crm.simulator.company.delete_field(crm.simulator.company.field_named(USED).code)
+        crm.person("Nobody", **{QUOTA: 5})
+        await crm.settle()
+        crm.simulator.admin.is_admin = False
+        crm.clock.pass_s(7_200)
+        wrong = " ".join(what for what, is_well in (await self.findings(crm)).items() if not is_well)
+        for said in (
+            "no working webhook",
+            f'"{USED}" is missing',
+            "not an administrator",
+            "last reconciliation",
+        ):
+            assert said in wrong
+
+    async def test_the_doctor_says_when_the_token_is_refused(self, crm: CrmOnTrial):
+        crm.simulator.admin.token = "regenerated"
+        wrong = [what for what, is_well in (await self.findings(crm)).items() if not is_well]
+        assert any("PIPEDRIVE_TOKEN is refused" in what or "cannot be asked" in what for what in wrong)
