@@ -18,7 +18,7 @@ async def servers(request: pytest.FixtureRequest) -> AsyncGenerator[Servers]:
     if "stack" in asked:
         # The whole product, which a module shares: it needs them all.
         asked |= {f"{kind}_url" for kind in KINDS}
-    kinds: set[Kind] = {kind for kind in KINDS if f"{kind}_url" in asked}
+    kinds: set[Kind] = {kind for kind in KINDS if asked & {f"{kind}_url", f"module_{kind}_url"}}
     async with servers_for_tests(kinds) as started:
         yield started
 
@@ -63,6 +63,13 @@ def close_connections(amqp_url: str, management: httpx.AsyncClient) -> Callable[
 async def redis_url(servers: Servers) -> str:
     """An empty logical database; the next tests get others in turn. Channels are shared by all."""
     return await fresh_redis(servers)
+
+
+@pytest.fixture(scope="module")
+async def module_db_url(servers: Servers) -> AsyncGenerator[str]:
+    """A database that all tests of a module share, who leave it as it is."""
+    async with fresh_database(servers) as url:
+        yield url
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ CHUNKS = (20, 2_000)
 RUN_S = 10.0
 """Both runs take as long, so that polls and renewals of the lease are the same."""
 
+TURNS = 2
 _SETTLED_AFTER_S = 3.0
 _COUNTED = ("insert", "query", "update", "delete", "getmore")
 
@@ -22,10 +23,12 @@ class Operations:
 
 
 async def operations(product: Product) -> Operations:
-    idle = await _counted(product, chunks=0)
-    return Operations(
-        idle=idle, by_chunks={chunks: await _counted(product, chunks=chunks) for chunks in CHUNKS}
-    )
+    """Count in turns and take the least: what else happens by chance only adds."""
+    found: dict[int, list[int]] = {chunks: [] for chunks in (0, *CHUNKS)}
+    for _ in range(TURNS):
+        for chunks, counts in found.items():
+            counts.append(await _counted(product, chunks=chunks))
+    return Operations(idle=min(found[0]), by_chunks={chunks: min(found[chunks]) for chunks in CHUNKS})
 
 
 async def _counted(product: Product, *, chunks: int) -> int:

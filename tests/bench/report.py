@@ -11,7 +11,7 @@ _NAMES = {"amqp": "RabbitMQ", "redis": "Redis", "db": "database"}
 
 
 def report(results: Results) -> str:
-    parts = (_machine, _first_tokens, _cpu, _holds, _settled, _operations, _goals)
+    parts = (_machine, _first_tokens, _cpu, _holds, _settled, _operations, _dashboard, _goals)
     return "\n\n".join("\n".join(part(results)) for part in parts)
 
 
@@ -94,6 +94,19 @@ def _operations(results: Results) -> list[str]:
     rows = [["no run", str(found.idle)]]
     rows += [[f"a run of {chunks:,} chunks", str(count)] for chunks, count in found.by_chunks.items()]
     return ["Operations of the database in the same time", *table(["", "operations"], rows)]
+
+
+def _dashboard(results: Results) -> list[str]:
+    shown = results.dashboard
+    export = shown.export
+    rows = [
+        ["its rollups, read and no more", str(shown.bare)],
+        ["usage of a month", str(shown.month)],
+        ["the newest rows, a page", str(shown.first)],
+        ["rows in the middle, a page", str(shown.middle)],
+        [f"all {export.rows:,} rows as CSV", f"{export.took_s:.1f} s, {export.grew_mib:+.0f} MiB"],
+    ]
+    return [f"Dashboard over {shown.rows:,} rows of a year, p50 / p99", *table(["", "time"], rows)]
 
 
 def _goals(results: Results) -> list[str]:

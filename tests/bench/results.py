@@ -4,6 +4,7 @@ import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from bench.dashboard import DashboardTimes
 from bench.ledger import Holds, Settled
 from bench.machine import Machine
 from bench.operations import CHUNKS, Operations
@@ -14,6 +15,10 @@ SDK_SHARE = 0.85
 HOLD_ADDED_MS = 3.0
 OPERATIONS_APART = 5
 """Polls and one more renewal of a lease, of which either run may have caught one more."""
+
+MONTH_RATIO = 2.0
+PAGE_RATIO = 2.0
+EXPORT_MIB = 100.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,9 +42,16 @@ class Results:
     holds: list[Holds]
     settled: list[Settled]
     operations: Operations
+    dashboard: DashboardTimes
 
     def goals(self) -> list[Goal]:
-        return [*self._first_token_goals(), self._cpu_goal(), *self._hold_goals(), self._operations_goal()]
+        return [
+            *self._first_token_goals(),
+            self._cpu_goal(),
+            *self._hold_goals(),
+            self._operations_goal(),
+            *self._dashboard_goals(),
+        ]
 
     def save(self, path: Path) -> None:
         path.parent.mkdir(exist_ok=True)
@@ -85,3 +97,20 @@ class Results:
             f"{many - few:+d}",
             abs(many - few) <= OPERATIONS_APART,
         )
+
+    def _dashboard_goals(self) -> list[Goal]:
+        shown = self.dashboard
+        return [
+            _ratio_goal("the month, of a bare read of its rollups", shown.month_ratio, MONTH_RATIO),
+            _ratio_goal("a page from the middle, of the first page", shown.page_ratio, PAGE_RATIO),
+            Goal(
+                f"memory for the export of {shown.rows:,} rows",
+                f"≤ {EXPORT_MIB:.0f} MiB",
+                f"{shown.export.grew_mib:.0f} MiB",
+                shown.export.grew_mib <= EXPORT_MIB and shown.export.rows == shown.rows,
+            ),
+        ]
+
+
+def _ratio_goal(name: str, found: float, goal: float) -> Goal:
+    return Goal(name, f"≤ {goal:.1f}", f"{found:.2f}", found <= goal)

@@ -11,11 +11,9 @@ import pytest
 
 from gateway.context import Services
 from support.dashboard import DashboardOnTrial, dashboard_on
-from support.fresh import fresh_database
 from support.gateway_app import bearer, close_services, gateway_client, gateway_services, session_of
 from support.history import END, Plan, Totals, write_history
 from support.ledger import finished, user
-from support.servers import Servers
 
 PLAN = Plan(rows=2_500, days=40, users=50, companies=7, end=END)
 PATH = "/dashboard/transactions"
@@ -41,16 +39,15 @@ class Year:
 
 
 @pytest.fixture(scope="module")
-async def year(servers: Servers) -> AsyncGenerator[Year]:
-    async with fresh_database(servers) as db_url:
-        services: Services = gateway_services(db_url=db_url)
-        totals = await write_history(services.db, PLAN)
-        rows = await services.db["transactions"].find().to_list(None)
-        rows.sort(key=lambda row: (row["at"], row["_id"]), reverse=True)
-        async with gateway_client(services) as client:
-            client.headers.update(bearer(session_of(services, "op", role="operator")))
-            yield Year(client, rows, totals)
-        await close_services(services)
+async def year(module_db_url: str) -> AsyncGenerator[Year]:
+    services: Services = gateway_services(db_url=module_db_url)
+    totals = await write_history(services.db, PLAN)
+    rows = await services.db["transactions"].find().to_list(None)
+    rows.sort(key=lambda row: (row["at"], row["_id"]), reverse=True)
+    async with gateway_client(services) as client:
+        client.headers.update(bearer(session_of(services, "op", role="operator")))
+        yield Year(client, rows, totals)
+    await close_services(services)
 
 
 DAY_10, DAY_30 = END - timedelta(days=30), END - timedelta(days=10)

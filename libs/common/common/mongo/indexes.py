@@ -4,9 +4,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import pymongo
 from pymongo import IndexModel
 
 from common.mongo.client import Database
+
+_BUILD_MAX_S = 3_600
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,6 +42,8 @@ class IndexSpec:
 
 async def ensure_indexes(db: Database, specs: Sequence[IndexSpec]) -> None:
     """Create what is missing. Creating an index that exists already does nothing."""
-    for collection in dict.fromkeys(spec.collection for spec in specs):
-        models = [spec.model() for spec in specs if spec.collection == collection]
-        await db[collection].create_indexes(models)
+    # A new one on a collection that has grown takes far longer than any other operation may.
+    with pymongo.timeout(_BUILD_MAX_S):
+        for collection in dict.fromkeys(spec.collection for spec in specs):
+            models = [spec.model() for spec in specs if spec.collection == collection]
+            await db[collection].create_indexes(models)

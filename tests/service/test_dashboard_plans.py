@@ -1,0 +1,113 @@
+"""Every question that the dashboard asks of a large ledger is answered by an index, or by few rollups.
+
+The plans are the database's own. How much a plan reads is asserted where the filter is bounded by itself; a
+stand-in for MongoDB that sorts instead of reading an index in order reads all that its index finds. It also
+has no plan but a scan for the search by the beginnings of words, so that one question is not asked here.
+"""
+
+from collections.abc import AsyncGenerator
+from typing import Any
+
+import httpx
+import pytest
+
+from common.mongo.client import Database, Document
+from common.mongo.indexes import ensure_indexes
+from common.usage_rollup import INCREMENTS, ROLLUPS
+from gateway.indexes import INDEXES
+from pipedrive_sync.store.indexes import INDEXES as CRM_INDEXES
+from support.commands import examined, explain, recorded_reads, stages
+from support.gateway_app import bearer, close_services, gateway_client, gateway_services, session_of
+from support.history import END, Plan, write_history
+
+PLAN = Plan(rows=12_000, days=9, users=60, companies=6, end=END)
+"""More rows a day than are looked through without the rollups of its quarters."""
+
+PAGE_READS_MAX = 400
+"""For a page of 50 rows: those of some quarters of an hour, wherever it lies among the 12,000."""
+
+MONTH = {"date_from": "2026-11-13", "date_to": "2026-11-21"}
+ODD = {"date_from": "2026-11-14T10:07:30Z", "date_to": "2026-11-20T03:04:05Z", "tz": "Asia/Kathmandu"}
+ROWS, USERS, USAGE = "/dashboard/transactions", "/dashboard/users", "/dashboard/overall/usage"
+
+QUESTIONS: dict[str, tuple[str, dict[str, Any]]] = {
+    "usage of days": (USAGE, MONTH),
+    "usage of an odd time": (USAGE, ODD),
+    "rows": (ROWS, {}),
+    "rows from a number on": (ROWS, {"start": 6_000}),
+    "rows of a kind": (ROWS, {"kind": "usage"}),
+    "rows of a rare kind": (ROWS, {"kind": "adjustment"}),
+    "rows of an odd time": (ROWS, ODD),
+    "rows of a user": (ROWS, {"user": "user-00002"}),
+    "rows of a user's kind": (ROWS, {"user": "user-00002", "kind": "usage"}),
+    "rows of a company": (ROWS, {"company": "c3"}),
+    "rows of a company's kind": (ROWS, {"company": "c3", "kind": "grant"}),
+    "all rows as CSV": ("/dashboard/transactions.csv", {}),
+    "rows of a company as CSV": ("/dashboard/transactions.csv", {"company": "c3"}),
+    "users": (USERS, {}),
+    "users by balance": (USERS, {"sort": "-token_balance"}),
+    "a user": (f"{USERS}/user-00002", {}),
+    "flags": ("/dashboard/flags", {}),
+    "waiting notifications": ("/dashboard/integration/waiting", {}),
+}
+
+
+class Ledger:
+    """A made-up ledger and an operator's client."""
+
+    def __init__(self, client: httpx.AsyncClient, db: Database) -> None:
+        self.client = client
+        self.db = db
+
+    async def plans(self, name: str) -> list[tuple[Document, Document]]:
+        """Ask, and have each read that it took explained."""
+        path, query = QUESTIONS[name]
+        with recorded_reads(self.db) as commands:
+            answer = await self.client.get(path, params=query)
+        assert answer.status_code == 200, answer.text
+        assert commands
+        return [(command, await explain(self.db, command)) for command in commands if _is_planned(command)]
+
+
+def _is_planned(command: Document) -> bool:
+    """Tell whether a plan is made: the number of all documents is known without one."""
+    return "count" not in command
+
+
+@pytest.fixture(scope="module")
+async def ledger(module_db_url: str) -> AsyncGenerator[Ledger]:
+    services = gateway_services(db_url=module_db_url)
+    await write_history(services.db, PLAN)
+    await ensure_indexes(services.db, (*INDEXES, *CRM_INDEXES))
+    async with gateway_client(services) as client:
+        client.headers.update(bearer(session_of(services, "op", role="operator")))
+        yield Ledger(client, services.db)
+    await close_services(services)
+
+
+@pytest.mark.parametrize("name", QUESTIONS)
+async def test_no_question_scans_a_collection(ledger: Ledger, name: str):
+    for command, plan in await ledger.plans(name):
+        collection = next(iter(command.values()))
+        used = [stage["stage"] for stage in stages(plan)]
+        assert used, plan
+        # What is not folded into the rollups yet is read whole: a few seconds of settlements.
+        assert "COLLSCAN" not in used or collection == INCREMENTS, command
+
+
+@pytest.mark.parametrize("name", ["rows", "rows from a number on", "rows of a kind", "rows of an odd time"])
+async def test_a_page_reads_little_more_than_its_rows_wherever_it_lies(ledger: Ledger, name: str):
+    for command, plan in await ledger.plans(name):
+        if command.get("find") == "transactions":
+            assert 0 < examined(plan) <= PAGE_READS_MAX, command
+
+
+@pytest.mark.parametrize("name", ["usage of days", "usage of an odd time"])
+async def test_usage_reads_rollups_and_the_rows_of_its_edges_alone(ledger: Ledger, name: str):
+    plans = await ledger.plans(name)
+    rollups = sum(examined(plan) for command, plan in plans if command.get("find") == ROLLUPS)
+    rows = sum(examined(plan) for command, plan in plans if command.get("find") == "transactions")
+    days = 2 * (PLAN.days + 1)
+    # Of each day one document of figures and eight of users; of each edge some quarters of an hour.
+    assert 0 < rollups <= days * 9 + 2 * 2 * 96 * 2
+    assert rows <= 4 * 2 * PLAN.rows // PLAN.days // 96
