@@ -32,7 +32,10 @@ def page_routes(simulator: Simulator) -> list[BaseRoute]:
     async def change(request: Request) -> Response:
         form = await _form(request)
         code, person = form["code"], simulator.company.persons[int(form["person"])]
-        value = _typed(form.get("value", ""), simulator.company.fields[code].type)
+        try:
+            value = _typed(form.get("value", ""), simulator.company.fields[code].type)
+        except ValueError:
+            return HTMLResponse(_page(simulator, wrong="That is not a number, such as 50000."), 400)
         simulator.company.change(person, {"custom_fields": {code: value}}, by=simulator.by_hand)
         return RedirectResponse("/", status_code=303)
 
@@ -56,10 +59,11 @@ async def _form(request: Request) -> dict[str, str]:
 def _typed(text: str, kind: str) -> Any:
     if not text:
         return None
-    return float(text) if kind == "double" else text
+    # A number may be typed with spaces or commas between its thousands, as in Pipedrive itself.
+    return float("".join(text.replace(",", "").split())) if kind == "double" else text
 
 
-def _page(simulator: Simulator) -> str:
+def _page(simulator: Simulator, *, wrong: str = "") -> str:
     company, counts = simulator.company, simulator.deliveries.counts
     codes = company.custom_codes
     head = "".join(f"<th>{escape(company.fields[code].name)}" for code in codes)
@@ -74,6 +78,7 @@ def _page(simulator: Simulator) -> str:
         '<meta name="viewport" content="width=device-width">'
         f"<title>Pipedrive (simulator)</title><style>{_STYLE}</style><h1>People</h1>"
         "<p>A stand-in for Pipedrive. What you save here is posted to the chat as a webhook.</p>"
+        f'<p role="alert">{escape(wrong)}</p>'
         f"<table><tr><th>Name<th>E-mail{head}{rows}</table>"
         '<h2>Add</h2><form method="post" action="/_page/add">'
         '<input name="name" placeholder="Name" aria-label="Name"> '
@@ -88,7 +93,7 @@ def _page(simulator: Simulator) -> str:
 def _cell(simulator: Simulator, person: Record, code: str) -> str:
     field = simulator.company.fields[code]
     value = person.custom_fields.get(code)
-    shown = "" if value is None else f"{value:g}" if isinstance(value, float) and value < 1e6 else str(value)
+    shown = "" if value is None else f"{value:.15g}" if isinstance(value, float) else str(value)
     return (
         f'<td><span data-person="{person.id}" data-field="{escape(field.name)}">'
         f'{escape(shown) or "-"}</span><br><form method="post" action="/_page/change">'

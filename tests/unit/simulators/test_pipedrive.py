@@ -281,6 +281,15 @@ class TestApi:
         assert simulator.changes[-1].actor == Actor(simulator.by_hand.user_id, "app")
         assert "P0" in (await api.get("http://pd.test/")).text
 
+    async def test_the_page_reads_numbers_as_people_type_them_and_refuses_others(self, simulator, api):
+        [person] = add_people(simulator, 1)
+        code = simulator.company.field_named("Quota").code
+        form = {"person": str(person), "code": code, "value": " 1 250,000.5 "}
+        assert (await api.post("http://pd.test/_page/change", data=form)).status_code == 303
+        refused = await api.post("http://pd.test/_page/change", data=form | {"value": "a lot"})
+        assert (refused.status_code, "not a number" in refused.text) == (400, True)
+        assert simulator.company.persons[person].custom_fields[code] == 1_250_000.5
+
 
 async def test_a_restart_finds_people_fields_and_webhooks_again(simulator, clock, hook, tmp_path: Path):
     [person] = add_people(simulator, 1)
