@@ -86,12 +86,13 @@ async def request(client: httpx.AsyncClient, name: str, ids: Owned, **headers: s
 
 
 def test_the_matrix_has_every_route_with_an_id():
+    """Those of users: the dashboard's are for operators, who see all of them."""
     app = create_app(gateway_services())
     with_id = {
         (method, route.path)
         for route in iter_route_contexts(app.routes)
         for method in route.methods or ()
-        if "{" in (route.path or "")
+        if "{" in (route.path or "") and (route.path or "").startswith("/chat/")
     }
     with_id |= {
         ("GET", "/chat/file"),
