@@ -12,8 +12,7 @@ import { backoffMs, pause } from "./backoff";
 import { parseRunEvent, type RunEvent } from "./run-event";
 import { SseParser } from "./sse";
 
-/** With their pauses, about the time in which a gateway is back. */
-const SENDS_MAX = 6;
+const SENDS_MAX = 4;
 /** The server writes a comment every 15 s. */
 const SILENCE_MS = 40_000;
 const TOO_MANY = 429;

@@ -1,5 +1,4 @@
-import { createEffect, createMemo, createSignal, For, on, onMount, Show } from "solid-js";
-import type { Step } from "../../state/branch";
+import { createEffect, createSignal, For, on, onMount, Show } from "solid-js";
 import type { Exchange } from "../../state/conversation";
 import type { Conversation } from "../../state/conversations";
 import { Icon } from "../../ui/icon";
@@ -11,9 +10,10 @@ import { ExchangeView } from "./exchange-view";
 interface TranscriptProps {
   threadId: string | undefined;
   conversation: Conversation | undefined;
-  steps: readonly Step[];
+  exchanges: readonly Exchange[];
   isBusy: boolean;
-  onAskInstead: (instead: Exchange, text: string) => Promise<void>;
+  onAsk: (text: string) => void;
+  onEdit: (text: string) => void;
 }
 
 export function Transcript(props: TranscriptProps) {
@@ -23,16 +23,13 @@ export function Transcript(props: TranscriptProps) {
   let scroller!: HTMLDivElement;
   let content!: HTMLDivElement;
 
-  const exchanges = createMemo(() => props.steps.map(({ exchange }) => exchange));
-  const last = () => exchanges().at(-1);
-
   onMount(() => setStick(createStickToBottom(scroller, content)));
   createEffect(on([() => props.threadId, stick], () => stick()?.jump()));
   // Whoever asks wants to see the answer.
   createEffect(
     on(
-      () => last()?.key,
-      () => last()?.answer.status === "active" && stick()?.jump(),
+      () => props.exchanges.at(-1)?.key,
+      () => props.exchanges.at(-1)?.answer.status === "active" && stick()?.jump(),
       { defer: true },
     ),
   );
@@ -45,7 +42,7 @@ export function Transcript(props: TranscriptProps) {
   }
 
   const isLoading = () => props.conversation?.status === "loading";
-  const isEmpty = () => !isLoading() && props.steps.length === 0;
+  const isEmpty = () => !isLoading() && props.exchanges.length === 0;
 
   return (
     <div class="transcript-frame">
@@ -81,16 +78,16 @@ export function Transcript(props: TranscriptProps) {
               {texts().older}
             </button>
           </Show>
-          <For each={exchanges()}>
+          <For each={props.exchanges}>
             {(exchange, index) => (
               <ExchangeView
                 threadId={props.threadId}
                 exchange={exchange}
-                versions={props.steps[index()]?.versions ?? []}
-                isLast={index() === exchanges().length - 1}
+                isLast={index() === props.exchanges.length - 1}
                 isBusy={props.isBusy}
                 isStopping={props.conversation?.isStopping ?? false}
-                onAskInstead={props.onAskInstead}
+                onAsk={props.onAsk}
+                onEdit={props.onEdit}
               />
             )}
           </For>
@@ -107,7 +104,7 @@ export function Transcript(props: TranscriptProps) {
           {texts().jumpToLatest}
         </button>
       </Show>
-      <Announcer threadId={props.threadId} status={last()?.answer.status} />
+      <Announcer threadId={props.threadId} status={props.exchanges.at(-1)?.answer.status} />
     </div>
   );
 }

@@ -7,11 +7,9 @@ export function OutOfTokens(props: { failure: Failure | undefined; onRefreshed: 
   const app = useApp();
   const texts = useTexts();
   const formats = useFormats();
-  const { account } = app.session;
-  const nextGrantAt = () =>
-    (props.failure?.kind === "out_of_tokens" && props.failure.nextGrantAt) || account.nextGrantAt;
+  const nextGrantAt = () => (props.failure?.kind === "out_of_tokens" ? props.failure.nextGrantAt : undefined);
   /** Some are left, but fewer than this message needs. */
-  const hasSome = () => account.tokenBalance > 0;
+  const hasSome = () => app.session.account.tokenBalance > 0;
 
   async function check() {
     await app.session.refresh();
@@ -23,22 +21,13 @@ export function OutOfTokens(props: { failure: Failure | undefined; onRefreshed: 
       <h2>{hasSome() ? texts().failures.out_of_tokens : texts().outOfTokens}</h2>
       <p>
         {texts().outOfTokensText}{" "}
-        <Show when={nextGrantAt()} fallback={account.moreTokensUrl ? "" : texts().askForTokens}>
+        <Show when={nextGrantAt()} fallback={texts().askForTokens}>
           {date => texts().nextGrant(formats().dayAndTime(new Date(date())))}
         </Show>
       </p>
-      <p class="ways-on">
-        <Show when={account.moreTokensUrl}>
-          {url => (
-            <a class="link" href={url()} target="_blank" rel="noreferrer">
-              {texts().moreTokens}
-            </a>
-          )}
-        </Show>
-        <button type="button" class="link" onClick={() => void check()}>
-          {texts().checkTokens}
-        </button>
-      </p>
+      <button type="button" class="link" onClick={() => void check()}>
+        {texts().checkTokens}
+      </button>
     </section>
   );
 }

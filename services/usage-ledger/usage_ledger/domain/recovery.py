@@ -32,7 +32,6 @@ class RunRecord:
     model: str
     assistant: str
     finished_at: datetime | None
-    fence: int = 1
 
     @property
     def is_active(self) -> bool:
@@ -104,5 +103,4 @@ def _settlement(
         actor=LEDGER,
         reason=reason,
         provisional=provisional,
-        attempt=run.fence,
     )

@@ -1,1 +1,0 @@
-"""What is left: told to open pages the moment that it changes."""
