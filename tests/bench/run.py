@@ -24,7 +24,7 @@ from support.servers import KINDS, Servers, servers_for_tests
 
 LATEST = Path("bench-results/latest.json")
 ROWS = "BENCH_ROWS"
-"""How many transactions the dashboard is measured on. A million take secantusd long to index."""
+"""How many transactions the dashboard is measured on. A million take secantusd half an hour to index."""
 
 ROWS_DEFAULT = 100_000
 

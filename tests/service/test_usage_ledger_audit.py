@@ -3,23 +3,67 @@
 import asyncio
 import json
 import os
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
-from common.mongo.client import Database
+from common.amqp.delivery import Delivery
+from common.events.ledger import SetQuotaV1
+from common.health import Notice
+from common.metrics import LEDGER_VIOLATIONS
 from common.usage_rollup import DAY, day_start
 from support.clock import FakeClock
 from support.ledger import LedgerOnTrial, finished, hold_for, ledger_on, user
+from support.ledger_damage import (
+    MORE,
+    THE_TWELVE,
+    Damage,
+    actor_missing,
+    balance_moved,
+    day_rollup_moved,
+    held_moved,
+    row_lost,
+)
 from support.processes import python
+from usage_ledger.audit.tail import TailAudit
+from usage_ledger.audit.violation import CODES
+from usage_ledger.domain.account import Adjustment
+
+ADJUSTMENT = Adjustment(
+    request_id="q1",
+    user_id="u1",
+    actor="op",
+    reason="asked for",
+    token_balance=900,
+    token_grant=None,
+    expected_balance=None,
+)
+
+
+async def set_quota(trial: LedgerOnTrial) -> None:
+    command = SetQuotaV1(
+        request_id="q2",
+        user_id="u2",
+        quota=2_000,
+        effective_at=trial.clock.now(),
+        source_event="e1",
+        actor="crm",
+        reason="set there",
+    )
+    delivery = Delivery(message=command, message_id="q2", redelivered=False, attempt=1)
+    await trial.ledger.commands[SetQuotaV1](command, delivery)
 
 
 @pytest.fixture
-async def trial(db_url: str) -> AsyncGenerator[LedgerOnTrial]:
-    """Two users over three days, with an open hold, all of it right."""
-    clock = FakeClock()
+def clock() -> FakeClock:
+    return FakeClock()
+
+
+@pytest.fixture
+async def trial(db_url: str, clock: FakeClock) -> AsyncGenerator[LedgerOnTrial]:
+    """Two users over three days, with an adjustment, a quota and an open hold, all of it right."""
     async with ledger_on(db_url, clock=clock) as trial:
         for name in ("u1", "u2"):
             await trial.ledger.accounts.open(user(name))
@@ -29,6 +73,8 @@ async def trial(db_url: str) -> AsyncGenerator[LedgerOnTrial]:
             await trial.ledger.accounts.place_hold(hold_for(run.run_id, 80, user_id=run.user_id))
             await trial.store_run(run)
             await trial.ledger.settlements.book([run])
+        await trial.ledger.accounts.adjust(ADJUSTMENT)
+        await set_quota(trial)
         await trial.ledger.accounts.place_hold(hold_for("open", 30))
         await trial.settle_down()
         yield trial
@@ -40,148 +86,82 @@ async def test_what_is_right_has_no_violations(trial: LedgerOnTrial):
     assert await trial.violations(since=day_start(trial.clock.now()) - DAY) == []
 
 
-async def balance_moved(db: Database) -> None:
-    await db["accounts"].update_one({"_id": "u1"}, {"$inc": {"balance": 1, "available": 1}})
+async def codes(trial: LedgerOnTrial, **options: Any) -> set[str]:
+    return {violation.code for violation in await trial.violations(**options)}
 
 
-async def held_moved(db: Database) -> None:
-    await db["accounts"].update_one({"_id": "u1"}, {"$inc": {"held": 5, "available": -5}})
+def test_every_promise_has_its_violation():
+    assert list(THE_TWELVE) == list(CODES) == [f"I{number}" for number in range(1, 13)]
 
 
-async def available_moved(db: Database) -> None:
-    await db["accounts"].update_one({"_id": "u1"}, {"$inc": {"available": 1}})
+@pytest.mark.parametrize("code", THE_TWELVE)
+async def test_a_violation_of_each_promise_is_found_and_no_other(trial: LedgerOnTrial, code: str):
+    await THE_TWELVE[code](trial.db)
+    assert await codes(trial) == {code}
+    assert await codes(trial, since=day_start(trial.clock.now()) - 2 * DAY) == {code}
 
 
-async def row_lost(db: Database) -> None:
-    await db["transactions"].delete_one({"_id": "usage:r2"})
-
-
-async def row_changed(db: Database) -> None:
-    await db["transactions"].update_one({"_id": "usage:r2"}, {"$inc": {"tokens": 7}})
-
-
-async def balance_after_changed(db: Database) -> None:
-    await db["transactions"].update_one({"_id": "usage:r2"}, {"$inc": {"balance_after": 7}})
-
-
-async def row_beyond(db: Database) -> None:
-    row = await db["transactions"].find_one({"_id": "usage:r4"})
-    assert row is not None
-    await db["transactions"].insert_one(
-        row | {"_id": "grant:u1:99", "kind": "grant", "sequence": row["sequence"] + 1}
-    )
-
-
-async def overage_hidden(db: Database) -> None:
-    await db["transactions"].update_one({"_id": "usage:r2"}, {"$set": {"hold_tokens": 10}})
-
-
-async def run_not_settled(db: Database) -> None:
-    run = await db["runs"].find_one({"_id": "r0"})
-    assert run is not None
-    await db["runs"].insert_one(run | {"_id": "r99"})
-
-
-async def run_settled_otherwise(db: Database) -> None:
-    await db["runs"].update_one({"_id": "r4"}, {"$inc": {"usage.output_tokens": 3}})
-
-
-async def run_unknown(db: Database) -> None:
-    await db["runs"].delete_one({"_id": "r4"})
-
-
-async def account_lost(db: Database) -> None:
-    await db["accounts"].delete_one({"_id": "u2"})
-
-
-async def actor_missing(db: Database) -> None:
-    await db["transactions"].update_one({"_id": "usage:r2"}, {"$set": {"actor": ""}})
-
-
-async def hold_not_swept(db: Database) -> None:
-    update = {"$set": {"holds.0.expires_at": FakeClock().now()}}
-    await db["accounts"].update_one({"_id": "u1"}, update)
-
-
-async def hold_extended_for_ever(db: Database) -> None:
-    update = {"$set": {"holds.0.placed_at": FakeClock().now()}}
-    await db["accounts"].update_one({"_id": "u1"}, update)
-
-
-async def settled_run_holds(db: Database) -> None:
-    await db["accounts"].update_one({"_id": "u1"}, {"$set": {"holds.0.run_id": "r2"}})
-
-
-async def event_stuck(db: Database) -> None:
-    await db["ledger_outbox"].insert_one({"_id": "e_1", "at": FakeClock().now()})
-
-
-async def increment_stuck(db: Database) -> None:
-    await db["usage_increments"].insert_one({"_id": "e_1", "at": FakeClock().now(), "parts": []})
-
-
-async def day_rollup_moved(db: Database) -> None:
-    rollup = await db["usage_rollups"].find_one({"kind": "day"})
-    assert rollup is not None
-    quarter = next(iter(rollup["quarters"]))
-    await db["usage_rollups"].update_one({"_id": rollup["_id"]}, {"$inc": {f"quarters.{quarter}.i": 1}})
-
-
-async def openings_rollup_moved(db: Database) -> None:
-    rollup = await db["usage_rollups"].find_one({"kind": "day", "totals.day.x_opening": {"$gt": 0}})
-    assert rollup is not None
-    await db["usage_rollups"].update_one({"_id": rollup["_id"]}, {"$inc": {"totals.day.t_opening": 1}})
-
-
-async def users_rollup_lost(db: Database) -> None:
-    await db["usage_rollups"].delete_one({"kind": "day_users"})
-
-
-async def quarter_rollup_doubled(db: Database) -> None:
-    rollup = await db["usage_rollups"].find_one({"kind": "quarter_users"})
-    assert rollup is not None
-    await db["usage_rollups"].insert_one(rollup | {"_id": rollup["_id"] + "0"})
-
-
-Damage = Callable[[Database], Awaitable[None]]
-DAMAGES: list[tuple[Damage, str]] = [
-    (balance_moved, "I1"),
-    (held_moved, "I1"),
-    (available_moved, "I1"),
-    (row_lost, "I2"),
-    (row_changed, "I2"),
-    (balance_after_changed, "I2"),
-    (row_beyond, "I2"),
-    (overage_hidden, "I4"),
-    (run_not_settled, "I5"),
-    (run_settled_otherwise, "I5"),
-    (run_unknown, "I7"),
-    (account_lost, "I7"),
-    (actor_missing, "I7"),
-    (hold_not_swept, "I8"),
-    (hold_extended_for_ever, "I8"),
-    (settled_run_holds, "I8"),
-    (event_stuck, "I10"),
-    (increment_stuck, "I10"),
-    (day_rollup_moved, "I12"),
-    (openings_rollup_moved, "I12"),
-    (users_rollup_lost, "I12"),
-    (quarter_rollup_doubled, "I12"),
-]
-
-
-@pytest.mark.parametrize(("damage", "code"), DAMAGES, ids=[damage.__name__ for damage, _ in DAMAGES])
-async def test_a_planted_violation_is_found_by_its_code(trial: LedgerOnTrial, damage: Damage, code: str):
+@pytest.mark.parametrize(("damage", "found"), MORE, ids=[damage.__name__ for damage, _ in MORE])
+async def test_other_damage_is_found_with_all_that_follows_from_it(
+    trial: LedgerOnTrial, damage: Damage, found: set[str]
+):
     await damage(trial.db)
-    assert code in {violation.code for violation in await trial.violations()}
+    assert await codes(trial) == found
 
 
-@pytest.mark.parametrize("damage", [balance_moved, held_moved, day_rollup_moved, row_lost])
+@pytest.mark.parametrize(
+    "damage",
+    [
+        balance_moved,
+        held_moved,
+        day_rollup_moved,
+        row_lost,
+    ],
+)
 async def test_damage_of_today_is_found_without_reading_what_came_before(
     trial: LedgerOnTrial, damage: Damage
 ):
     await damage(trial.db)
     assert await trial.violations(since=day_start(trial.clock.now()) - 2 * DAY) != []
+
+
+def gauge(code: str) -> float:
+    return LEDGER_VIOLATIONS.labels(code=code)._value.get()
+
+
+async def test_the_ledger_shows_what_is_broken_until_it_is_mended(trial: LedgerOnTrial):
+    tail = TailAudit(trial.db, trial.clock, hold_ttl=trial.settings.hold_ttl)
+    await tail.audit()
+    assert list(await tail.check()) == []
+    await balance_moved(trial.db)
+    for _ in range(2):
+        await tail.audit()
+        assert [gauge(code) for code in CODES] == [1.0] + [0.0] * 11
+    (notice,) = await tail.check()
+    assert isinstance(notice, Notice)
+    assert notice.startswith("audit I1: 1 times not so")
+    await trial.db["accounts"].update_one({"_id": "u1"}, {"$inc": {"balance": -1, "available": -1}})
+    await tail.audit()
+    assert (gauge("I1"), list(await tail.check())) == (0.0, [])
+
+
+async def test_a_clean_pass_is_not_done_again(trial: LedgerOnTrial, clock: FakeClock):
+    await trial.ledger.accounts.release_hold(run_id="open", user_id="u1")
+    tail = TailAudit(trial.db, clock, hold_ttl=trial.settings.hold_ttl)
+    await tail.audit()
+    clock.pass_s(1_800)
+    run = finished("r9", 50, clock=clock)
+    await trial.store_run(run)
+    await trial.ledger.settlements.book([run])
+    await trial.settle_down()
+    # Damage to what a clean pass has seen is for the full audit.
+    await actor_missing(trial.db)
+    await tail.audit()
+    assert [gauge(code) for code in CODES] == [0.0] * 12
+    assert await codes(trial) == {"I7"}
+    await trial.db["transactions"].update_one({"_id": "usage:r9"}, {"$set": {"actor": ""}})
+    await tail.audit()
+    assert gauge("I7") == 1
 
 
 async def test_the_command_tells_by_its_exit_code(db_url: str, trial: LedgerOnTrial):

@@ -58,6 +58,7 @@ class LedgerOnTrial:
             "user_id": run.user_id,
             "company": run.company.model_dump() if run.company else None,
             "state": "completed",
+            "fence": run.attempt,
             "lease_until": None,
             "usage": run.usage.model_dump(),
             "usage_source": "provider",
@@ -65,6 +66,8 @@ class LedgerOnTrial:
             "text": "",
             "model": run.model,
             "assistant": run.assistant,
+            "response_id": None,
+            "started_at": run.finished_at,
             "finished_at": run.finished_at,
         }
         await self.db["runs"].replace_one({"_id": run.run_id}, document | fields, upsert=True)

@@ -23,6 +23,7 @@ def message_row(run_id: str, **fields: Any) -> dict[str, Any]:
         "tokens_estimate": 2,
         "run_id": run_id,
         "client_message_id": None,
+        "follows": None,
         "created_at": NOW,
         "claim_until": datetime(2100, 1, 1, tzinfo=UTC),
         "cancel_requested_at": None,

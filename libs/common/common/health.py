@@ -1,7 +1,7 @@
 """Health and metrics, the same for every service.
 
 `/health/live` says that the event loop turns and asks nobody. `/health/ready` asks the parts that the
-service cannot work without, and names what is wrong. `/metrics` is for Prometheus.
+service cannot work without, and names what is wrong, and what is worth a look. `/metrics` is for Prometheus.
 """
 
 import asyncio
@@ -17,6 +17,13 @@ from common.mongo.client import Database, ping
 Check = Callable[[], Awaitable[Sequence[str]]]
 """Returns what is wrong in plain words; empty is well."""
 
+
+class Notice(str):
+    """What is worth a look, but no reason to send the service no more work."""
+
+    __slots__ = ()
+
+
 _CHECK_TIMEOUT_S = 3.0
 
 
@@ -31,9 +38,13 @@ def health_router(checks: Sequence[Check]) -> APIRouter:
     @router.get("/health/ready")
     async def ready() -> JSONResponse:  # pyright: ignore[reportUnusedFunction]
         results = await asyncio.gather(*(_bounded(check) for check in checks))
-        wrong = [problem for result in results for problem in result]
-        status = {"status": "unready", "wrong": wrong} if wrong else {"status": "ready"}
-        return JSONResponse(status, status_code=503 if wrong else 200)
+        problems = [problem for result in results for problem in result]
+        wrong = [problem for problem in problems if not isinstance(problem, Notice)]
+        notices = [problem for problem in problems if isinstance(problem, Notice)]
+        body: dict[str, object] = {"status": "unready" if wrong else "ready"}
+        body |= {"wrong": wrong} if wrong else {}
+        body |= {"notices": notices} if notices else {}
+        return JSONResponse(body, status_code=503 if wrong else 200)
 
     @router.get("/metrics")
     async def metrics() -> Response:  # pyright: ignore[reportUnusedFunction]

@@ -3,7 +3,6 @@
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
-from datetime import timedelta
 
 from pymongo.errors import PyMongoError
 
@@ -23,16 +22,12 @@ from common.events.ledger import (
     SetQuotaV1,
 )
 from common.health import Check, mongo_check
-from common.log import get_logger
-from common.metrics import LEDGER_AUDITED_AT, LEDGER_VIOLATIONS
 from common.mongo.client import Database, connect
 from common.mongo.indexes import ensure_indexes
 from common.mongo.outbox import Outbox
 from common.tasks import background_tasks
 from common.tokens import count_tokens
-from common.usage_rollup import DAY, day_start
-from usage_ledger.audit.audit import Audit
-from usage_ledger.audit.violation import CODES
+from usage_ledger.audit.tail import TailAudit
 from usage_ledger.handlers.adjust_account import AdjustAccount
 from usage_ledger.handlers.open_account import OpenAccount
 from usage_ledger.handlers.place_hold import PlaceHold
@@ -51,8 +46,6 @@ from usage_ledger.store.quotas import Quotas
 from usage_ledger.store.rollups import Rollups
 from usage_ledger.store.settlements import Settlements
 from usage_ledger.store.writer import Writer
-
-log = get_logger()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,8 +114,7 @@ async def start(settings: Settings) -> AsyncGenerator[Sequence[Check]]:
                 await clock.refresh()
             await ledger.sweep()
 
-        async def audit() -> None:
-            await audit_lately(db, clock, hold_ttl=settings.hold_ttl)
+        audit = TailAudit(db, clock, hold_ttl=settings.hold_ttl)
 
         async def broker_check() -> Sequence[str]:
             return broker.check()
@@ -133,26 +125,15 @@ async def start(settings: Settings) -> AsyncGenerator[Sequence[Check]]:
             every(settings.fold_every_s, ledger.rollups.fold, name="fold"),
         ]
         if settings.audit_every_s:
-            loops.append(every(settings.audit_every_s, audit, name="audit"))
+            loops.append(audit.run(settings.audit_every_s))
         async with background_tasks(*loops) as tasks_check:
             await broker.serve_rpc(LEDGER_RPC, ledger.commands, prefetch=settings.rpc_prefetch)
             await broker.consume_batches(
                 RUN_FINISHED, ledger.settle_runs, batch_max=settings.settle_batch_max
             )
-            yield (mongo_check(db), broker_check, tasks_check)
+            yield (mongo_check(db), broker_check, tasks_check, audit.check)
             await broker.drain(grace_s=settings.drain_s)
         await ledger.rollups.fold()
         for writer in ledger.writers:
             await writer.close()
     db.client.close()
-
-
-async def audit_lately(db: Database, clock: Clock, *, hold_ttl: timedelta) -> None:
-    """Audit yesterday and today into the metrics; a full audit is for `python -m usage_ledger audit`."""
-    found = dict.fromkeys(CODES, 0)
-    async for violation in Audit(db, clock, hold_ttl=hold_ttl, since=day_start(clock.now()) - DAY).run():
-        found[violation.code] += 1
-        log.error("audit_violation", code=violation.code, what=violation.what, **violation.ids)
-    for code, count in found.items():
-        LEDGER_VIOLATIONS.labels(code=code).set(count)
-    LEDGER_AUDITED_AT.set(clock.now().timestamp())

@@ -19,7 +19,7 @@ class Settings(CommonSettings):
     hold_ttl_s: int = Field(default=900, gt=0, description="after this a hold is looked into")
     sweep_every_s: float = Field(default=10, gt=0)
     fold_every_s: float = Field(default=5, gt=0)
-    audit_every_s: float = Field(default=600, ge=0, description="audit of the last days; 0 is off")
+    audit_every_s: float = Field(default=60, ge=0, description="audit of what is new; 0 is off")
     settle_batch_max: int = Field(default=50, gt=0, le=500)
     rpc_prefetch: int = Field(default=50, gt=0)
 

@@ -2,7 +2,6 @@
 
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
-from datetime import datetime
 from typing import Any, TypeVar
 
 from pymongo.read_concern import ReadConcern
@@ -87,15 +86,6 @@ async def usage_snapshot(db: Database) -> AsyncGenerator[UsageSnapshot]:
         increments = db[INCREMENTS].find({}, {"parts": 1}, session=session)
         parts = [part async for increment in increments for part in increment["parts"]]
         yield UsageSnapshot(db, session, parts)
-
-
-async def load_day(db: Database, day: datetime) -> Documents:
-    """Read all documents of one UTC day, in one snapshot, with what is not folded yet."""
-    found: Documents = {"day": [], "day_users": [], "quarter_users": []}
-    async with usage_snapshot(db) as snapshot:
-        for kind, documents in found.items():
-            documents += [document async for document in snapshot.documents(kind, Span(day, day + DAY))]
-    return found
 
 
 def _between(span: Span) -> dict[str, Any]:

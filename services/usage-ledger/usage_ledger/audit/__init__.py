@@ -1,6 +1,6 @@
 """The audit: checks the ledger's promises on live data, without stopping anything.
 
-It needs no snapshot of everything. An account is read in one document, and the rows up to the sequence in
-it never change any more, so both must agree whatever goes on meanwhile. Memory stays bounded: cursors and
-batches, and a few numbers for each day.
+It needs no snapshot of everything. Rows are read first and never change any more, an account is one
+document and is read after them, so both must agree whatever goes on meanwhile. In memory are some
+thousand documents, and a few numbers for each account and day.
 """

@@ -1,23 +1,27 @@
 """Runs the audit over the collections."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from common.clock import Clock
 from common.mongo.client import Database, Document
-from common.usage_rollup import INCREMENTS, TRANSACTIONS, USAGE_KINDS
-from usage_ledger.audit.chain import Chain, check_hold_ages
+from common.usage_rollup import INCREMENTS, TRANSACTIONS, USAGE_KINDS, quarter_start
+from usage_ledger.audit import runs
+from usage_ledger.audit.chain import GRACE, Chain, check_account, check_hold_ages, excess_of
 from usage_ledger.audit.days import Days
+from usage_ledger.audit.reading import Reading, Windows, reading
 from usage_ledger.audit.violation import Violation
 from usage_ledger.domain.transaction import correction_id, usage_id
 from usage_ledger.store.holds import RUNS
 from usage_ledger.store.journal import ACCOUNTS, OUTBOX
 
-_GRACE = timedelta(seconds=60)
-_BATCH = 500
+BATCH_MAX = 5_000
 _LONG_AGO = datetime(2000, 1, 1, tzinfo=UTC)
-_FIGURES = ("input_tokens", "cached_tokens", "output_tokens", "reasoning_tokens")
+_IDS_MAX = 100
+_ACTIVE_SHOWN: Document = dict.fromkeys(
+    ("thread_id", "fence", "response_id", "text", "started_at", "lease_until", "usage"), 1
+)
 
 
 @dataclass(slots=True)
@@ -31,7 +35,12 @@ class Counts:
 
 
 class Audit:
-    """One pass. With `account`, of that account only; with `since` (a UTC midnight), of what came after."""
+    """One pass. With `account`, of that account only; with `since`, of what came from that quarter hour on.
+
+    Rows and the ends of runs are read once, in the order of time, and after them the accounts, so that an
+    account is never older than the rows that it is compared with. A few numbers for each account and day
+    are in memory, and `batch_max` documents.
+    """
 
     def __init__(
         self,
@@ -41,16 +50,20 @@ class Audit:
         hold_ttl: timedelta,
         account: str | None = None,
         since: datetime | None = None,
+        batch_max: int = BATCH_MAX,
     ) -> None:
         self._db = db
-        self._clock = clock
+        self._started_at = clock.now()
         self._hold_ttl = hold_ttl
         self._account = account
-        self._since = since
-        self._days = Days(db)
+        self._since = quarter_start(since) if since else None
+        self._batch_max = batch_max
+        self._days = Days(db, self._since)
+        self._chains: dict[str, Chain] = {}
+        self._pairs = runs.Pairs()
         self.counts = Counts()
 
-    async def run(self) -> AsyncIterator[Violation]:
+    async def run(self) -> AsyncGenerator[Violation]:
         """Yield what is broken, as it is found. Raises PyMongoError when it cannot look."""
         async for violation in self._checks():
             self.counts.violations += 1
@@ -58,163 +71,165 @@ class Audit:
 
     async def _checks(self) -> AsyncIterator[Violation]:
         if self._account is None:
-            await self._days.start(self._since)
-        async for account in self._accounts():
-            self.counts.accounts += 1
-            async for violation in self._check_account(account):
+            await self._days.start()
+        async with reading(self._db, batch_max=self._batch_max) as source:
+            checks = [self._check_rows, self._check_accounts, self._check_owners, self._check_pairs]
+            if self._account is None:
+                checks += [self._check_active, self._check_relays]
+            for check in checks:
+                async for violation in check(source):
+                    yield violation
+        if self._account is None:
+            for violation in await self._days.compare():
                 yield violation
-        async for violation in self._check_holds():
-            yield violation
-        if self._account is not None:
-            return
-        async for violation in self._check_owners():
-            yield violation
-        async for violation in self._check_runs():
-            yield violation
-        for violation in await self._days.compare():
-            yield violation
-        async for violation in self._check_relays():
-            yield violation
 
-    async def _accounts(self) -> AsyncIterator[Document]:
-        accounts = self._db[ACCOUNTS]
+    async def _check_rows(self, source: Reading) -> AsyncIterator[Violation]:
+        async for rows in self._rows(source):
+            for row in rows:
+                for violation in self._add_row(row):
+                    yield violation
+
+    async def _rows(self, source: Reading) -> AsyncIterator[list[Document]]:
+        if self._account is not None:
+            yield await source.find(TRANSACTIONS, {"user_id": self._account})
+            return
+        start = self._since or self._days.first() or self._started_at
+        # The clocks of other ledgers may be ahead of this one.
+        end = max(start, self._started_at + GRACE)
         if self._since is None:
-            # Small batches: a cursor that is not asked for ten minutes is gone.
-            everyone = accounts.find({"_id": self._account} if self._account else {}).batch_size(_BATCH)
-            async for account in everyone:
-                yield account
-            return
-        async for user_ids in self._users_with_rows():
-            async for account in accounts.find({"_id": {"$in": user_ids}}):
-                yield account
+            # What no rollup knows of is little, or much is wrong.
+            yield await source.find(TRANSACTIONS, {"at": {"$lt": start}})
+        windows = Windows(start, end, batch_max=self._batch_max)
+        while piece := windows.next():
+            ended = await source.find(RUNS, {"finished_at": piece}, runs.RUN_SHOWN)
+            rows = await source.find(TRANSACTIONS, {"at": piece})
+            windows.found(max(len(rows), len(ended)))
+            self.counts.runs += len(ended)
+            for run in ended:
+                self._pairs.add_run(run)
+            yield rows
+        yield await source.find(TRANSACTIONS, {"at": {"$gte": end}})
 
-    async def _check_account(self, account: Document) -> AsyncIterator[Violation]:
-        rows = {"user_id": account["_id"], "sequence": {"$lte": account["sequence"]}}
-        if self._since is not None:
-            rows["at"] = {"$gte": self._since}
-        chain = Chain(account, from_start=self._since is None)
-        run_ids: list[str] = []
-        async for row in self._db[TRANSACTIONS].find(rows).sort("sequence", 1):
-            self.counts.rows += 1
-            for violation in chain.follow(row):
+    def _add_row(self, row: Document) -> Iterator[Violation]:
+        self.counts.rows += 1
+        user_id = row["user_id"]
+        chain = self._chains.get(user_id)
+        if chain is None:
+            chain = self._chains[user_id] = Chain(user_id, from_start=self._since is None)
+        yield from chain.add(row)
+        self._days.add(row)
+        if row["kind"] in USAGE_KINDS:
+            yield from self._pairs.add_row(row)
+
+    async def _check_accounts(self, source: Reading) -> AsyncIterator[Violation]:
+        async for account in self._accounts(source):
+            self.counts.accounts += 1
+            user_id = account["_id"]
+            for violation in check_account(account):
                 yield violation
-            self._days.add(row)
-            if row["kind"] not in USAGE_KINDS:
-                continue
-            run_ids.append(row["run_id"])
-            if len(run_ids) == _BATCH:
-                for violation in await self._without_run(run_ids):
+            if account["holds"]:
+                async for violation in self._check_holds(source, account):
                     yield violation
-                run_ids = []
-        for violation in chain.end():
-            yield violation
-        for violation in await self._without_run(run_ids):
-            yield violation
-        beyond = {"user_id": account["_id"], "sequence": {"$gt": account["sequence"]}}
-        row = await self._db[TRANSACTIONS].find_one(beyond)
-        if row is not None and await self._is_beyond(row):
-            what = f"row {row['sequence']} is beyond the account's sequence"
-            yield Violation(code="I2", what=what, ids={"account": account["_id"], "row": row["_id"]})
+            chain = self._chains.pop(user_id, None)
+            if chain is None and self._since is None:
+                chain = Chain(user_id, from_start=True)
+            if chain is None:
+                continue
+            async for violation in self._check_end(source, account, chain):
+                yield violation
 
-    async def _is_beyond(self, row: Document) -> bool:
-        """Ask the account once more: the row may have come after the account was read."""
-        account = await self._db[ACCOUNTS].find_one({"_id": row["user_id"]})
-        return account is not None and account["sequence"] < row["sequence"]
-
-    async def _check_holds(self) -> AsyncIterator[Violation]:
-        with_holds: Document = {"holds.expires_at": {"$gt": _LONG_AGO}}
+    async def _accounts(self, source: Reading) -> AsyncIterator[Document]:
         if self._account is not None:
-            with_holds["_id"] = self._account
-        async for account in self._db[ACCOUNTS].find(with_holds):
-            for violation in check_hold_ages(account, hold_ttl=self._hold_ttl, now=self._clock.now()):
-                yield violation
-            usage_ids = [usage_id(hold["run_id"]) for hold in account["holds"]]
-            async for row in self._db[TRANSACTIONS].find({"_id": {"$in": usage_ids}}):
-                # The settlement may have come after the account was read, so it is asked once more.
-                open_still = {"_id": account["_id"], "holds.run_id": row["run_id"]}
-                if await self._db[ACCOUNTS].find_one(open_still, {"_id": 1}):
-                    ids = {"account": account["_id"], "run": row["run_id"]}
-                    yield Violation(code="I8", what="the run is settled and still has a hold", ids=ids)
+            for account in await source.find(ACCOUNTS, {"_id": self._account}):
+                yield account
+        elif self._since is None:
+            async for account in source.each(ACCOUNTS, {}):
+                yield account
+        else:
+            seen = set(self._chains)
+            async for account in source.by_id(ACCOUNTS, sorted(seen)):
+                yield account
+            async for account in source.each(ACCOUNTS, {"holds.expires_at": {"$gt": _LONG_AGO}}):
+                if account["_id"] not in seen:
+                    yield account
 
-    async def _without_run(self, run_ids: list[str]) -> list[Violation]:
-        if not run_ids:
-            return []
-        found = self._db[RUNS].find({"_id": {"$in": run_ids}}, {"_id": 1})
-        known = {run["_id"] async for run in found}
-        return [
-            Violation(code="I7", what="usage of a run that does not exist", ids={"run": run_id})
-            for run_id in run_ids
-            if run_id not in known
-        ]
-
-    async def _check_owners(self) -> AsyncIterator[Violation]:
-        async for user_ids in self._users_with_rows():
-            found = self._db[ACCOUNTS].find({"_id": {"$in": user_ids}}, {"_id": 1})
-            known = {account["_id"] async for account in found}
-            for user_id in user_ids:
-                if user_id not in known:
-                    yield Violation(code="I7", what="rows without an account", ids={"account": user_id})
-
-    async def _users_with_rows(self) -> AsyncIterator[list[str]]:
-        stages: list[Document] = [{"$match": {"at": {"$gte": self._since}}}] if self._since else []
-        stages.append({"$group": {"_id": "$user_id"}})
-        user_ids: list[str] = []
-        async for group in self._db[TRANSACTIONS].aggregate(stages, allowDiskUse=True):
-            user_ids.append(group["_id"])
-            if len(user_ids) == _BATCH:
-                yield user_ids
-                user_ids = []
-        if user_ids:
-            yield user_ids
-
-    async def _check_runs(self) -> AsyncIterator[Violation]:
-        finished_at: Document = {"$lt": self._clock.now() - _GRACE}
-        if self._since is not None:
-            finished_at["$gte"] = self._since
-        found = self._db[RUNS].find({"finished_at": finished_at}, {"usage": 1, "state": 1})
-        runs: list[Document] = []
-        async for run in found:
-            runs.append(run)
-            if len(runs) == _BATCH:
-                for violation in await self._unsettled(runs):
+    async def _check_end(self, source: Reading, account: Document, chain: Chain) -> AsyncIterator[Violation]:
+        if chain.sequence is not None and account["sequence"] > chain.sequence:
+            # What was booked since the rows were read.
+            between = {"$gt": chain.sequence, "$lte": account["sequence"]}
+            for row in await source.find(TRANSACTIONS, {"user_id": account["_id"], "sequence": between}):
+                for violation in self._add_late(chain, row):
                     yield violation
-                runs = []
-        for violation in await self._unsettled(runs):
+        for violation in chain.end(account):
             yield violation
+        excess = chain.excess
+        if self._since is not None and account["available"] < -excess:
+            rows = await source.find(TRANSACTIONS, {"user_id": account["_id"]})
+            excess = sum(excess_of(row) for row in rows)
+        if account["available"] < -excess:
+            what = f"{account['available']} are available, of which {excess} are explained"
+            yield Violation(code="I3", what=what, ids={"account": account["_id"]})
 
-    async def _unsettled(self, runs: list[Document]) -> list[Violation]:
-        self.counts.runs += len(runs)
-        if not runs:
-            return []
-        usage = await self._rows([usage_id(run["_id"]) for run in runs])
-        estimates = [row["run_id"] for row in usage.values() if row["provisional"]]
-        corrections = await self._rows([correction_id(run_id) for run_id in estimates])
-        violations: list[Violation] = []
-        for run in runs:
-            row = usage.get(usage_id(run["_id"]))
-            correction = corrections.get(correction_id(run["_id"]), {"usage": {}})
-            if row is None:
-                what = "the run is finished and not settled"
-            elif not _same_figures(run["usage"] or {}, row["usage"], correction["usage"]):
-                what = "the run is settled with other figures than its own"
-            else:
-                continue
-            violations.append(Violation(code="I5", what=what, ids={"run": run["_id"]}))
-        return violations
+    def _add_late(self, chain: Chain, row: Document) -> Iterator[Violation]:
+        self.counts.rows += 1
+        yield from chain.add(row)
+        if row["kind"] in USAGE_KINDS:
+            yield from self._pairs.add_row(row)
 
-    async def _rows(self, ids: list[str]) -> dict[str, Document]:
-        if not ids:
-            return {}
-        fields = {"run_id": 1, "usage": 1, "provisional": 1}
-        return {row["_id"]: row async for row in self._db[TRANSACTIONS].find({"_id": {"$in": ids}}, fields)}
+    async def _check_holds(self, source: Reading, account: Document) -> AsyncIterator[Violation]:
+        for violation in check_hold_ages(account, hold_ttl=self._hold_ttl, now=self._started_at):
+            yield violation
+        usage_ids = [usage_id(hold["run_id"]) for hold in account["holds"]]
+        async for row in source.by_id(TRANSACTIONS, usage_ids):
+            # The settlement may have come after the account was read, so it is asked once more.
+            open_still = {"_id": account["_id"], "holds.run_id": row["run_id"]}
+            if await self._db[ACCOUNTS].find_one(open_still, {"_id": 1}):
+                ids = {"account": account["_id"], "run": row["run_id"]}
+                yield Violation(code="I8", what="the run is settled and still has a hold", ids=ids)
 
-    async def _check_relays(self) -> AsyncIterator[Violation]:
-        before = self._clock.now() - _GRACE
+    async def _check_owners(self, _source: Reading) -> AsyncIterator[Violation]:
+        """Whoever has rows and no account; accounts are never deleted."""
+        for user_id in self._chains:
+            if await self._db[ACCOUNTS].find_one({"_id": user_id}, {"_id": 1}) is None:
+                yield Violation(code="I7", what="rows without an account", ids={"account": user_id})
+
+    async def _check_pairs(self, source: Reading) -> AsyncIterator[Violation]:
+        """Runs that did not meet their row, and those with more rows than one."""
+        left = self._pairs.left()
+        for start in range(0, len(left), _IDS_MAX):
+            run_ids = left[start : start + _IDS_MAX]
+            row_ids = [name(run_id) for run_id in run_ids for name in (usage_id, correction_id)]
+            # Before the runs: a run is never stored after its row.
+            rows = {row["_id"]: row async for row in source.by_id(TRANSACTIONS, row_ids)}
+            found = {run["_id"]: run async for run in source.by_id(RUNS, run_ids, runs.RUN_SHOWN)}
+            for run_id in run_ids:
+                for violation in runs.check_run(
+                    run_id,
+                    found.get(run_id),
+                    rows.get(usage_id(run_id)),
+                    rows.get(correction_id(run_id)),
+                    settled_until=self._started_at - GRACE,
+                ):
+                    yield violation
+
+    async def _check_active(self, _source: Reading) -> AsyncIterator[Violation]:
+        """What goes on is read anew: of two runs in a thread, one may have ended when the other began."""
+        active = self._db[RUNS].find({"state": runs.ACTIVE}, _ACTIVE_SHOWN)
+        going_on = [run async for run in active.batch_size(self._batch_max)]
+        row_ids = [usage_id(run["_id"]) for run in going_on]
+        async with reading(self._db, batch_max=self._batch_max) as source:
+            settled = {row["run_id"] async for row in source.by_id(TRANSACTIONS, row_ids, {"run_id": 1})}
+            abandoned_before = self._started_at - 2 * self._hold_ttl - 2 * GRACE
+            for violation in runs.check_active(going_on, settled, abandoned_before=abandoned_before):
+                still = await source.find(
+                    RUNS, {"_id": violation.ids["run"], "state": runs.ACTIVE}, {"_id": 1}
+                )
+                if still:
+                    yield violation
+
+    async def _check_relays(self, _source: Reading) -> AsyncIterator[Violation]:
+        before = self._started_at - GRACE
         for name, what in ((OUTBOX, "an event is not published"), (INCREMENTS, "an increment is not folded")):
             oldest = await self._db[name].find_one({"at": {"$lt": before}}, {"_id": 1})
             if oldest is not None:
                 yield Violation(code="I10", what=what, ids={name: oldest["_id"]})
-
-
-def _same_figures(own: dict[str, int], booked: dict[str, int], correction: dict[str, int]) -> bool:
-    return all(own.get(name, 0) == booked[name] + correction.get(name, 0) for name in _FIGURES)

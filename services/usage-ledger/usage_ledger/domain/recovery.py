@@ -32,6 +32,7 @@ class RunRecord:
     model: str
     assistant: str
     finished_at: datetime | None
+    fence: int = 1
 
     @property
     def is_active(self) -> bool:
@@ -103,4 +104,5 @@ def _settlement(
         actor=LEDGER,
         reason=reason,
         provisional=provisional,
+        attempt=run.fence,
     )

@@ -28,8 +28,9 @@ from usage_ledger.domain.transaction import Transaction, correction_id, usage_id
 class FinishedRun:
     """What a run used, as its worker reports it, or as the sweeper reads or estimates it.
 
-    `provisional` marks the sweeper's estimate for a run that nobody finished: should its worker come
-    back after all, the true figure is booked on top as a correction.
+    `attempt` is the fence of the worker that ended it. `provisional` marks the sweeper's estimate for a
+    run that nobody finished: should its worker come back after all, the true figure is booked on top as
+    a correction.
     """
 
     run_id: str
@@ -44,6 +45,7 @@ class FinishedRun:
     actor: str
     reason: str
     provisional: bool = False
+    attempt: int = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -192,4 +194,5 @@ def _run_details(run: FinishedRun) -> dict[str, object]:
         "model": run.model,
         "assistant": run.assistant,
         "finished_at": run.finished_at,
+        "attempt": run.attempt,
     }

@@ -71,6 +71,7 @@ def _run_of(delivery: Delivery) -> FinishedRun:
         finished_at=event.occurred_at,
         actor="chat-worker",
         reason=f"run {event.status}",
+        attempt=event.attempt,
     )
     check_run(run)
     return run

@@ -25,6 +25,7 @@ RUN_FIELDS = (
     "model",
     "assistant",
     "finished_at",
+    "fence",
 )
 
 
@@ -141,6 +142,7 @@ def run_of(document: Document) -> RunRecord:
         model=document.get("model") or "",
         assistant=document.get("assistant") or "",
         finished_at=document.get("finished_at"),
+        fence=document["fence"],
     )
 
 
