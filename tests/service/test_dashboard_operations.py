@@ -261,6 +261,10 @@ async def test_the_command_line_does_the_same(letters: Letters, db: Database, am
     assert (code, output.splitlines()[-1]) == (0, "3 would be replayed, 3 left")
     code, output = await run("replay", QUEUE, "--id", "n1", "--as", "Ada")
     assert output.splitlines()[-1] == "1 replayed, 2 left"
+    code, output = await run("drop", QUEUE, "--id", "n0", "--reason", " ")
+    assert (code, "must say something" in output) == (2, True)
+    code, output = await run("drop", QUEUE, "--all", "--reason", "old", "--dry-run")
+    assert output.splitlines()[-1] == "2 would be dropped, 2 left"
     code, output = await run("drop", QUEUE, "--id", "n0", "--reason", "old")
     assert output.splitlines()[-1] == "1 dropped, 1 left"
     code, output = await run("replay", "no.such.queue", "--all")
@@ -269,6 +273,7 @@ async def test_the_command_line_does_the_same(letters: Letters, db: Database, am
     assert lines == [
         ("dead_letters.replay", True, ["n0", "n1", "n2"]),
         ("dead_letters.replay", False, ["n1"]),
+        ("dead_letters.drop", True, ["n0", "n2"]),
         ("dead_letters.drop", False, ["n0"]),
     ]
     assert [line["actor"] for line in await actions(db)][1] == "Ada"

@@ -5,6 +5,9 @@ from prometheus_client import Counter, Gauge, Histogram
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 
 CONSUMED = Counter("chat_messages_consumed", "Deliveries by queue and outcome", ["queue", "outcome"])
+CONSUMERS_BRAKED = Gauge(
+    "chat_consumers_braked", "1 while most messages of a queue fail, and one at a time is tried", ["queue"]
+)
 OUTBOX_OLDEST_S = Gauge("chat_outbox_oldest_seconds", "Age of the oldest event not yet published")
 
 HTTP_SECONDS = Histogram(

@@ -7,12 +7,13 @@ delivers again, and the handler, being idempotent, finds its work done.
 
 import asyncio
 from abc import ABC, abstractmethod
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from typing import Any
 
 from aio_pika.abc import AbstractIncomingMessage, AbstractQueue
 from aio_pika.exceptions import AMQPError
 
+from common.amqp.brake import Brake
 from common.amqp.delivery import (
     ATTEMPT_HEADER,
     DEAD_REASON_HEADER,
@@ -45,6 +46,7 @@ class Consumer(ABC):
         self._types = {message.routing_key(): message for message in queue.messages}
         self._tasks: set[asyncio.Task[None]] = set()
         self._tag: str | None = None
+        self._brake = Brake(self._label)
 
     async def start(self) -> None:
         self._tag = await self._source.consume(self._on_message)
@@ -67,6 +69,7 @@ class Consumer(ABC):
                     await self._source.cancel(tag)
             except (AMQPError, ConnectionError, RuntimeError, TimeoutError) as error:
                 log.warning("consumer_cancel_failed", queue=self._source.name, error=type(error).__name__)
+        self._brake.let_go()
         await self._finish_tasks(grace_s)
 
     async def _finish_tasks(self, grace_s: float) -> None:
@@ -85,6 +88,11 @@ class Consumer(ABC):
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+    def _note(self, outcomes: Sequence[Outcome]) -> None:
+        # Where no attempts are counted, none are worth saving.
+        if isinstance(self.queue, Queue) and self.queue.has_dead_letters:
+            self._brake.note(outcomes)
 
     def _decode(self, incoming: AbstractIncomingMessage) -> Delivery | DeadLetter:
         try:
@@ -174,10 +182,12 @@ class EachConsumer(Consumer):
         if isinstance(delivery, DeadLetter):
             await self._settle(incoming, delivery)
             return
-        try:
-            outcome = await self._handler(delivery)
-        except Exception as error:  # noqa: BLE001 - the edge: any failure becomes an outcome
-            outcome = outcome_of(error)
+        async with self._brake.admitted():
+            try:
+                outcome = await self._handler(delivery)
+            except Exception as error:  # noqa: BLE001 - the edge: any failure becomes an outcome
+                outcome = outcome_of(error)
+            self._note([outcome])
         await self._settle(incoming, outcome)
 
 
@@ -207,7 +217,7 @@ class BatchConsumer(Consumer):
 
     async def _finish_tasks(self, grace_s: float) -> None:
         try:
-            async with asyncio.timeout(grace_s):
+            async with asyncio.timeout(0 if self._brake.is_on else grace_s):
                 await self._arrived.join()
         except TimeoutError:
             log.warning("batches_handed_back", queue=self._label, waiting=self._arrived.qsize())
@@ -218,10 +228,12 @@ class BatchConsumer(Consumer):
     async def _work(self) -> None:
         while True:
             batch = [await self._arrived.get()]
-            while len(batch) < self._batch_max and not self._arrived.empty():
-                batch.append(self._arrived.get_nowait())
             try:
-                await self._handle(batch)
+                async with self._brake.admitted():
+                    size_max = 1 if self._brake.is_on else self._batch_max
+                    while len(batch) < size_max and not self._arrived.empty():
+                        batch.append(self._arrived.get_nowait())
+                    await self._handle(batch)
             finally:
                 for _ in batch:
                     self._arrived.task_done()
@@ -235,6 +247,7 @@ class BatchConsumer(Consumer):
                 outcomes = await self._handler([delivery for _, delivery in good])
             except Exception as error:  # noqa: BLE001 - the edge: any failure becomes an outcome
                 outcomes = [outcome_of(error)] * len(good)
+            self._note(outcomes)
         settled = [(incoming, item) for incoming, item in decoded if isinstance(item, DeadLetter)]
         settled += [(incoming, outcome) for (incoming, _), outcome in zip(good, outcomes, strict=True)]
         await asyncio.gather(*(self._settle(incoming, outcome) for incoming, outcome in settled))

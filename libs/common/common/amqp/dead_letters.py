@@ -24,6 +24,9 @@ from common.errors import Unavailable
 LETTERS_MAX = 1_000
 """As many are looked at in one go, and are in memory meanwhile."""
 
+PER_S = 200.0
+"""So many are sent again in a second, so that what comes for the first time has its turn too."""
+
 _TIMEOUT_S = 30.0
 _REPLAYED_BY_HEADER = "x-replayed-by"
 
@@ -64,11 +67,14 @@ class DeadLetters:
             await _give_back(found)
         return [_letter(incoming, queue) for incoming in found]
 
-    async def replay(self, queue: Queue, ids: Collection[str] | None, *, by: str) -> list[Letter]:
-        """Send letters to their queue again, those with the ids or all; return them.
+    async def replay(
+        self, queue: Queue, ids: Collection[str] | None, *, by: str, per_s: float = PER_S
+    ) -> list[Letter]:
+        """Send letters to their queue again, those with the ids or all, `per_s` a second; return them.
 
         Looks at no more than `LETTERS_MAX`. Raises Unavailable; what was sent by then is done.
         """
+        pause_s = 1 / per_s
 
         async def publish(incoming: AbstractIncomingMessage) -> None:
             # No other header travels on: a copy that keeps `x-death` is taken for a cycle and dropped.
@@ -79,12 +85,12 @@ class DeadLetters:
                 type=incoming.type or "",
                 headers={_REPLAYED_BY_HEADER: by},
             )
-            await self._publisher.publish_raw(incoming.body, route)
+            await asyncio.gather(self._publisher.publish_raw(incoming.body, route), asyncio.sleep(pause_s))
 
-        return await self._remove(queue, ids, publish)
+        return await self._remove(queue, ids, publish, within_s=_TIMEOUT_S + LETTERS_MAX * pause_s)
 
-    async def drop(self, queue: Queue, ids: Collection[str]) -> list[Letter]:
-        """Throw letters away; return them. Raises Unavailable."""
+    async def drop(self, queue: Queue, ids: Collection[str] | None) -> list[Letter]:
+        """Throw letters away, those with the ids or all; return them. Raises Unavailable."""
 
         async def nothing(_: AbstractIncomingMessage) -> None:
             return
@@ -96,9 +102,11 @@ class DeadLetters:
         queue: Queue,
         ids: Collection[str] | None,
         before: Callable[[AbstractIncomingMessage], Awaitable[None]],
+        *,
+        within_s: float = _TIMEOUT_S,
     ) -> list[Letter]:
         removed: list[Letter] = []
-        async with self._dead(queue) as (_, source):
+        async with self._dead(queue, within_s=within_s) as (_, source):
             found = await _take(source, LETTERS_MAX)
             kept: list[AbstractIncomingMessage] = []
             try:
@@ -116,9 +124,11 @@ class DeadLetters:
         return removed
 
     @asynccontextmanager
-    async def _dead(self, queue: Queue) -> AsyncGenerator[tuple[AbstractChannel, AbstractQueue]]:
+    async def _dead(
+        self, queue: Queue, *, within_s: float = _TIMEOUT_S
+    ) -> AsyncGenerator[tuple[AbstractChannel, AbstractQueue]]:
         try:
-            async with asyncio.timeout(_TIMEOUT_S):
+            async with asyncio.timeout(within_s):
                 channel = await self._open_channel()
                 try:
                     yield channel, await channel.get_queue(queue.dead, ensure=False)

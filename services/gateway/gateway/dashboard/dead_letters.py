@@ -14,7 +14,7 @@ from pymongo.errors import PyMongoError
 
 from common import log
 from common.amqp.broker import Broker
-from common.amqp.dead_letters import LETTERS_MAX, Letter
+from common.amqp.dead_letters import LETTERS_MAX, PER_S, Letter
 from common.clock import SystemClock, rfc3339
 from common.errors import AppError
 from common.mongo import client as mongo
@@ -24,6 +24,7 @@ from gateway.dashboard.operations import SET_ASIDE, LetterBox, Operations, queue
 from gateway.dashboard.operator_actions import OperatorActions
 
 _FAILED = 1
+_RATE_MIN, _RATE_MAX = 0.5, 1_000
 
 
 def main() -> None:
@@ -45,20 +46,20 @@ async def _run(options: argparse.Namespace, settings: CommonSettings) -> None:
         if options.command == "show":
             await _show(letters, options.queue, options.id)
             return
-        actor = options.actor or f"command line: {getpass.getuser()}"
+        chosen = None if options.all else frozenset(options.id)
+        actor: str = options.actor or f"command line: {getpass.getuser()}"
+        dry_run: bool = options.dry_run
         if options.command == "replay":
             done, left = await operations.replay(
-                options.queue,
-                None if options.all else frozenset(options.id),
-                actor=actor,
-                dry_run=options.dry_run,
+                options.queue, chosen, actor=actor, dry_run=dry_run, per_s=options.rate
             )
-            _say(done, "would be replayed" if options.dry_run else "replayed", left)
+            what = "replayed"
         else:
             done, left = await operations.drop(
-                options.queue, frozenset(options.id), actor=actor, reason=options.reason
+                options.queue, chosen, actor=actor, dry_run=dry_run, reason=options.reason
             )
-            _say(done, "dropped", left)
+            what = "dropped"
+        _say(done, f"would be {what}" if dry_run else what, left)
 
 
 @asynccontextmanager
@@ -105,18 +106,30 @@ def _parser() -> argparse.ArgumentParser:
     show.add_argument("queue")
     show.add_argument("id")
     replay = commands.add_parser("replay", help="send letters to their queue again")
-    replay.add_argument("queue")
-    which = replay.add_mutually_exclusive_group(required=True)
-    which.add_argument("--id", action="append", help="may come several times")
-    which.add_argument("--all", action="store_true", help=f"up to {LETTERS_MAX:,} at a time")
-    replay.add_argument("--dry-run", action="store_true", help="only say which")
+    replay.add_argument("--rate", type=_rate, default=PER_S, help="a second at most, by default %(default)g")
     drop = commands.add_parser("drop", help="throw letters away")
-    drop.add_argument("queue")
-    drop.add_argument("--id", action="append", required=True)
-    drop.add_argument("--reason", required=True)
+    drop.add_argument("--reason", type=_reason, required=True)
     for command in (replay, drop):
+        command.add_argument("queue")
+        which = command.add_mutually_exclusive_group(required=True)
+        which.add_argument("--id", action="append", help="may come several times")
+        which.add_argument("--all", action="store_true", help=f"the oldest {LETTERS_MAX:,}")
+        command.add_argument("--dry-run", action="store_true", help="only say which")
         command.add_argument("--as", dest="actor", help="who does it, for the audit; by default the login")
     return parser
+
+
+def _rate(text: str) -> float:
+    rate = float(text)
+    if not _RATE_MIN <= rate <= _RATE_MAX:
+        raise argparse.ArgumentTypeError(f"must be {_RATE_MIN:g} to {_RATE_MAX:g}")
+    return rate
+
+
+def _reason(text: str) -> str:
+    if not text.strip():
+        raise argparse.ArgumentTypeError("must say something")
+    return text.strip()
 
 
 if __name__ == "__main__":

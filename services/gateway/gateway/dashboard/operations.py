@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
-from common.amqp.dead_letters import LETTERS_MAX, Letter
+from common.amqp.dead_letters import LETTERS_MAX, PER_S, Letter
 from common.amqp.topology import DURABLE, RETRY_DELAYS_S, Queue
 from common.clock import Clock
 from common.errors import NotFound, Unavailable
@@ -28,9 +28,11 @@ class LetterBox(Protocol):
 
     async def look(self, queue: Queue, *, limit: int) -> list[Letter]: ...
 
-    async def replay(self, queue: Queue, ids: Collection[str] | None, *, by: str) -> list[Letter]: ...
+    async def replay(
+        self, queue: Queue, ids: Collection[str] | None, *, by: str, per_s: float
+    ) -> list[Letter]: ...
 
-    async def drop(self, queue: Queue, ids: Collection[str]) -> list[Letter]: ...
+    async def drop(self, queue: Queue, ids: Collection[str] | None) -> list[Letter]: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,41 +84,55 @@ class Operations:
         )
 
     async def replay(
-        self, queue_name: str, ids: Collection[str] | None, *, actor: str, dry_run: bool
+        self,
+        queue_name: str,
+        ids: Collection[str] | None,
+        *,
+        actor: str,
+        dry_run: bool = False,
+        per_s: float = PER_S,
     ) -> tuple[list[Letter], int]:
-        """Send letters to their queue again; return them, and how many are left.
+        """Send letters to their queue again, or all; return them, and how many are left.
 
         With `dry_run`, only say which ones it would be. Raises NotFound, Unavailable.
         """
         queue = queue_of(queue_name)
-        asked = sorted(ids) if ids is not None else None
         async with self._actions.record(
-            "dead_letters.replay", actor=actor, dry_run=dry_run, queue=queue.name, ids=asked
+            "dead_letters.replay", actor=actor, dry_run=dry_run, queue=queue.name, ids=_asked(ids)
         ) as action:
             if dry_run:
-                looked = await self._letters.look(queue, limit=LETTERS_MAX)
-                done = [letter for letter in looked if ids is None or letter.id in ids]
+                done = await self._chosen(queue, ids)
             else:
-                done = await self._letters.replay(queue, ids, by=actor)
+                done = await self._letters.replay(queue, ids, by=actor, per_s=per_s)
             action.ids = [letter.id for letter in done]
         return done, await self._letters.depth(queue)
 
     async def drop(
-        self, queue_name: str, ids: Collection[str], *, actor: str, reason: str
+        self,
+        queue_name: str,
+        ids: Collection[str] | None,
+        *,
+        actor: str,
+        reason: str,
+        dry_run: bool = False,
     ) -> tuple[list[Letter], int]:
-        """Throw letters away; return them, and how many are left. Raises NotFound, Unavailable."""
+        """Throw letters away, or all; return them, and how many are left. Raises NotFound, Unavailable."""
         queue = queue_of(queue_name)
         async with self._actions.record(
             "dead_letters.drop",
             actor=actor,
-            dry_run=False,
+            dry_run=dry_run,
             reason=reason,
             queue=queue.name,
-            ids=sorted(ids),
+            ids=_asked(ids),
         ) as action:
-            dropped = await self._letters.drop(queue, ids)
-            action.ids = [letter.id for letter in dropped]
-        return dropped, await self._letters.depth(queue)
+            done = await (self._chosen(queue, ids) if dry_run else self._letters.drop(queue, ids))
+            action.ids = [letter.id for letter in done]
+        return done, await self._letters.depth(queue)
+
+    async def _chosen(self, queue: Queue, ids: Collection[str] | None) -> list[Letter]:
+        looked = await self._letters.look(queue, limit=LETTERS_MAX)
+        return [letter for letter in looked if ids is None or letter.id in ids]
 
     async def _states(self, wrong: list[str]) -> dict[str, QueueState]:
         if self._management is None:
@@ -155,6 +171,10 @@ class Operations:
             return await self._management.oldest_age_s(queue.name)
         except Unavailable:
             return None
+
+
+def _asked(ids: Collection[str] | None) -> list[str] | None:
+    return None if ids is None else sorted(ids)
 
 
 def queue_of(name: str) -> Queue:
