@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncGenerator
+from datetime import timedelta
 
 import httpx
 import pytest
@@ -57,11 +58,34 @@ class TestLatestThread:
             "token_balance": 50_000,
             "token_available": 49_000,
             "token_grant": 50_000,
+            "next_grant_at": None,
+            "role": "user",
+            "more_tokens_url": None,
         }
         assert answer["session"] == {"sub": "u1", "expires_at": "2026-11-22T13:00:00.000Z"}
         (command,) = services.ledger.commands  # type: ignore[attr-defined]
         assert isinstance(command, OpenAccountV1)
         assert (command.user_id, command.user_name, command.email) == ("u1", "Ada", "ada@example.com")
+
+    async def test_the_tokens_alone_are_a_lighter_question(self, client: httpx.AsyncClient):
+        answer = await client.get("/chat/account")
+        assert answer.json() == {
+            "token_balance": 50_000,
+            "token_available": 49_000,
+            "token_grant": 50_000,
+            "next_grant_at": None,
+        }
+
+    async def test_it_says_when_the_next_grant_comes_and_where_there_is_more(self, db_url: str):
+        services = gateway_services(db_url=db_url, int_url="https://shop.test/tokens")
+        next_grant_at = services.clock.now() + timedelta(hours=5)
+        services.ledger.next_grant_at = next_grant_at  # type: ignore[attr-defined]
+        async with gateway_client(services) as client:
+            client.headers.update(bearer(session_of(services, role="operator")))
+            user = (await client.get("/chat/thread")).json()["user"]
+            assert (user["role"], user["more_tokens_url"]) == ("operator", "https://shop.test/tokens")
+            assert user["next_grant_at"] == "2026-11-22T17:00:00.000Z"
+            assert (await client.get("/chat/account")).json()["next_grant_at"] == user["next_grant_at"]
 
     async def test_it_stays_the_same_thread(self, client: httpx.AsyncClient):
         first, second = (await client.get("/chat/thread")).json(), (await client.get("/chat/thread")).json()
@@ -92,13 +116,13 @@ class TestLatestThread:
         self, client: httpx.AsyncClient, conversations: Conversations
     ):
         thread = await conversations.thread("u1")
-        first = await conversations.ask(thread, "What is a token?")
+        first = await conversations.ask(thread, "What is a token?", client_message_id="c1")
         file = {"id": "f_" + "0" * 32, "name": "a.csv"}
         note = {"type": "url_citation", "url": "https://example.com"}
         answer_id = await conversations.answer(
             first, "A piece.", files=[{**file, "size_bytes": 3}], annotations=[note]
         )
-        second = await conversations.ask(thread, "And then?")
+        second = await conversations.ask(thread, "And then?", follows=first.id)
         await conversations.answer(second, "Part of", state="cancelled", usage_source="estimate")
 
         messages = (await client.get("/chat/thread")).json()["thread"]["messages"]
@@ -112,6 +136,8 @@ class TestLatestThread:
             "created_at": "2026-11-22T12:00:02.000Z",
             "flagged": False,
             "status": "sent",
+            "client_message_id": "c1",
+            "follows": None,
             "usage": None,
             "error": None,
             "files": [],
@@ -125,6 +151,8 @@ class TestLatestThread:
             "created_at": "2026-11-22T12:00:02.200Z",
             "flagged": False,
             "status": "completed",
+            "client_message_id": None,
+            "follows": None,
             "usage": {
                 "input_tokens": 7,
                 "cached_tokens": 2,
@@ -137,6 +165,7 @@ class TestLatestThread:
             "files": [file],
             "annotations": [note],
         }
+        assert messages[2]["follows"] == first.id
         assert (messages[3]["status"], messages[3]["usage"]["estimated"]) == ("cancelled", True)
 
     async def test_a_running_answer_is_active_and_leaves_its_text_to_the_stream(

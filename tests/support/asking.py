@@ -8,7 +8,7 @@ from common.auth import Session
 from common.errors import AppError
 from common.events.envelope import Event
 from common.events.runs import RunRequestedV1
-from gateway.asking.ask import Ask
+from gateway.asking.ask import AT_THE_END, Ask, Place
 from gateway.context import Services
 from gateway.streaming.follower import Follower
 from gateway.threads.records import Thread
@@ -50,9 +50,11 @@ class Asking:
     def ask(self) -> Ask:
         return self.services.ask
 
-    async def __call__(self, text: str = "Why?", *, client_message_id: str | None = None) -> Follower:
+    async def __call__(
+        self, text: str = "Why?", *, client_message_id: str | None = None, place: Place = AT_THE_END
+    ) -> Follower:
         return await self.ask(
-            SESSION, thread_id=self.thread.id, text=text, client_message_id=client_message_id
+            SESSION, thread_id=self.thread.id, text=text, client_message_id=client_message_id, place=place
         )
 
     async def messages(self) -> list[dict[str, Any]]:

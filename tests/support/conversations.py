@@ -33,6 +33,7 @@ class Conversations:
             tokens_estimate=1,
             run_id=new_id("r"),
             client_message_id=fields.pop("client_message_id", None),
+            follows=fields.pop("follows", None),
             created_at=now,
             claim_until=fields.pop("claim_until", now + timedelta(minutes=5)),
         )

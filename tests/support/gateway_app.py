@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncGenerator, Collection
 from contextlib import asynccontextmanager
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
 import httpx
@@ -21,6 +21,7 @@ from common.events.ledger import AccountReply, AccountView, OpenAccountV1
 from common.mongo import client as mongo
 from gateway.app import create_app
 from gateway.asking.ask import Ask
+from gateway.balances.listeners import BalanceListeners
 from gateway.context import Services
 from gateway.dashboard.dashboard import make_dashboard
 from gateway.integration.inbox import Inbox
@@ -53,6 +54,7 @@ class FakeLedger:
     def __init__(self) -> None:
         self.commands: list[Command] = []
         self.error: Exception | None = None
+        self.next_grant_at: datetime | None = None
 
     async def call(self, command: Command, reply: type[R], *, deadline_s: float = 5.0) -> R:
         self.commands.append(command)
@@ -66,6 +68,7 @@ class FakeLedger:
             token_available=49_000,
             token_grant=50_000,
             sequence=1,
+            next_grant_at=self.next_grant_at,
         )
         return reply.model_validate(AccountReply(account=account).model_dump())
 
@@ -92,10 +95,12 @@ class FakeLetters:
     async def look(self, queue: Queue, *, limit: int) -> list[Letter]:
         return []
 
-    async def replay(self, queue: Queue, ids: Collection[str] | None, *, by: str) -> list[Letter]:
+    async def replay(
+        self, queue: Queue, ids: Collection[str] | None, *, by: str, per_s: float = 0
+    ) -> list[Letter]:
         return []
 
-    async def drop(self, queue: Queue, ids: Collection[str]) -> list[Letter]:
+    async def drop(self, queue: Queue, ids: Collection[str] | None) -> list[Letter]:
         return []
 
 
@@ -147,6 +152,7 @@ def gateway_services(
         limits=limits,
         stored_runs=stored_runs,
         hub=hub,
+        balances=BalanceListeners(stopping=stopping),
         ask=ask,
         inbox=Inbox(db),
         dashboard=make_dashboard(db, ask, letters=FakeLetters(), management=None),

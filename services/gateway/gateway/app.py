@@ -9,6 +9,7 @@ from starlette.middleware import Middleware
 from common.health import Check, health_router
 from gateway import docs
 from gateway.asking import routes as asking
+from gateway.balances import routes as balances
 from gateway.built_app import app_router
 from gateway.context import Services
 from gateway.dashboard import (
@@ -83,6 +84,7 @@ def _routers() -> tuple[APIRouter, ...]:
         streaming.router,
         flags.router,
         files.router,
+        balances.router,
         integration.router,
         integration_waiting.router,
         usage_routes.router,

@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 
 from common import redis_client
 from common.amqp.broker import Broker
+from common.amqp.topology import BALANCES
 from common.assistants import load_assistant
 from common.clock import SystemClock
 from common.health import mongo_check
@@ -13,6 +14,7 @@ from common.mongo import client as mongo
 from common.mongo.indexes import ensure_indexes
 from common.tasks import background_tasks
 from gateway.asking.ask import Ask
+from gateway.balances.listeners import BalanceListeners
 from gateway.context import Services
 from gateway.dashboard.dashboard import make_dashboard
 from gateway.dashboard.management import open_management
@@ -26,6 +28,7 @@ from gateway.streaming.stored_runs import StoredRuns
 from gateway.threads.repository import ThreadRepository
 
 SERVICE = "gateway"
+_BALANCES_PREFETCH = 100
 
 
 @asynccontextmanager
@@ -47,12 +50,16 @@ async def open_services(settings: Settings) -> AsyncGenerator[Services]:
     await ensure_indexes(db, INDEXES)
     inbox = Inbox(db)
     hub = RunHub(redis, stored_runs, clock, stopping=stopping)
+    balances = BalanceListeners(stopping=stopping)
     async with (
         open_management(settings.amqp_management_url, amqp_url=settings.amqp_url, clock=clock) as management,
         Broker(settings.amqp_url, service=SERVICE) as broker,
-        background_tasks(limits.run(), hub.run(), InboxRelay(inbox, broker.publisher).run()) as loops_check,
+        background_tasks(
+            limits.run(), hub.run(), balances.run(), InboxRelay(inbox, broker.publisher).run()
+        ) as loops_check,
     ):
         ledger = await broker.rpc_client()
+        await broker.consume(BALANCES, balances, prefetch=_BALANCES_PREFETCH)
         ask = Ask(
             threads=threads,
             stored=stored_runs,
@@ -81,6 +88,7 @@ async def open_services(settings: Settings) -> AsyncGenerator[Services]:
             limits=limits,
             stored_runs=stored_runs,
             hub=hub,
+            balances=balances,
             ask=ask,
             inbox=inbox,
             dashboard=make_dashboard(db, ask, letters=broker.dead_letters(), management=management),

@@ -13,6 +13,7 @@ from common.clock import Clock
 from common.health import Check
 from common.mongo.client import Database
 from gateway.asking.ask import Ask
+from gateway.balances.listeners import BalanceListeners
 from gateway.dashboard.dashboard import Dashboard
 from gateway.integration.inbox import Inbox
 from gateway.ledger import Ledger
@@ -39,6 +40,7 @@ class Services:
     limits: Limits
     stored_runs: StoredRuns
     hub: RunHub
+    balances: BalanceListeners
     ask: Ask
     inbox: Inbox
     dashboard: Dashboard

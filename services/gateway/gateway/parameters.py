@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict
 _ID = "^[{prefixes}]_[0-9a-f]{{32}}$"
 THREAD_ID_PATTERN = _ID.format(prefixes="t")
 MESSAGE_ID_PATTERN = _ID.format(prefixes="mn")
+SENT_ID_PATTERN = _ID.format(prefixes="m")
 RUN_ID_PATTERN = _ID.format(prefixes="r")
 FILE_ID_PATTERN = _ID.format(prefixes="f")
 

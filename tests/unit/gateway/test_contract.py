@@ -1,4 +1,4 @@
-"""The HTTP API is public: its description is kept in `contracts/openapi`; the app's types are made of it."""
+"""The HTTP API is public: its description is kept in `contracts/openapi`. The app's types are made of it."""
 
 from pathlib import Path
 

@@ -1,6 +1,11 @@
-"""Reading what the gateway stored: the message to answer, and the turns before it."""
+"""Reading what the gateway stored: the message to answer, and the turns before it.
+
+A message follows another one. What was asked again is a branch of its own: the turns before a message are
+those on the way back from it, so what it replaced, and all that came after that, is left out.
+"""
 
 import asyncio
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from chat_worker.runs.conversation import Turn
@@ -8,11 +13,12 @@ from common.events.runs import RunRequestedV1
 from common.mongo.client import Database, Document
 
 _TURNS_MAX = 50
+_MESSAGE_FIELDS = {"text": 1, "run_id": 1, "follows": 1, "cancel_requested_at": 1}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Question:
-    """The message to answer. `history` is newest first."""
+    """The message to answer. `history` is newest first, and only of the message's own branch."""
 
     text: str
     cancel_requested: bool
@@ -34,18 +40,46 @@ class HistoryRepository:
         asked = next((message for message in messages if message["_id"] == request.message_id), None)
         if asked is None:
             return None
-        earlier = [message for message in messages if message["created_at"] < asked["created_at"]]
         return Question(
             text=asked["text"],
             cancel_requested=asked.get("cancel_requested_at") is not None,
-            history=[Turn(message["text"], answers.get(message["run_id"], "")) for message in earlier],
+            history=await self._turns_before(asked, request, {m["_id"]: m for m in messages}, answers),
         )
+
+    async def _turns_before(
+        self,
+        asked: Document,
+        request: RunRequestedV1,
+        recent: Mapping[str, Document],
+        answers: Mapping[str, str],
+    ) -> list[Turn]:
+        turns: list[Turn] = []
+        follows = asked.get("follows")
+        while follows is not None and len(turns) < _TURNS_MAX:
+            # Seldom a read of its own: only where many versions were asked in between.
+            message = recent.get(follows) or await self._message(follows, request)
+            if message is None:
+                break
+            answer = answers.get(message["run_id"])
+            if answer is None:
+                answer = await self._answer(message["run_id"], request)
+            turns.append(Turn(message["text"], answer))
+            follows = message.get("follows")
+        return turns
+
+    async def _message(self, message_id: str, request: RunRequestedV1) -> Document | None:
+        owned = {"_id": message_id, "thread_id": request.thread_id, "user_id": request.user_id}
+        return await self._messages.find_one(owned, _MESSAGE_FIELDS)
+
+    async def _answer(self, run_id: str, request: RunRequestedV1) -> str:
+        owned = {"_id": run_id, "thread_id": request.thread_id, "user_id": request.user_id}
+        run = await self._runs.find_one(owned, {"text": 1})
+        return "" if run is None else run["text"]
 
     async def _recent_messages(self, request: RunRequestedV1) -> list[Document]:
         owned = {"thread_id": request.thread_id, "user_id": request.user_id}
-        fields = {"text": 1, "run_id": 1, "created_at": 1, "cancel_requested_at": 1}
         return (
-            await self._messages.find(owned, fields)
+            await self._messages.find(owned, _MESSAGE_FIELDS)
             .sort("created_at", -1)
             .limit(_TURNS_MAX + 1)
             .to_list(None)

@@ -47,12 +47,34 @@ log = get_logger()
 
 CLAIM_WITHIN = timedelta(minutes=5)
 _TAKE_BACK_PAUSES_S = (1.0, 5.0, 20.0)
+_CALL_DEADLINE_S = 5.0
+_RELEASED_WITHIN_S = 1.0
+"""Whoever is refused because the ledger or the queue is away has waited for it once already."""
 
 
 class _AskedBefore(Exception):
     def __init__(self, message: UserMessage) -> None:
         super().__init__()
         self.message = message
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Where in its thread a message is asked: instead of one, or behind one. At the end if unset."""
+
+    replaces: str | None = None
+    follows: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Branch:
+    """What goes before a message: the one that it follows, and the tokens of the conversation up to there."""
+
+    follows: str | None = None
+    context_tokens: int = 0
+
+
+AT_THE_END = Place()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,7 +111,13 @@ class Ask:
         self._instructions_tokens = count_tokens(self.assistant.instructions)
 
     async def __call__(
-        self, session: Session, *, thread_id: str, text: str, client_message_id: str | None = None
+        self,
+        session: Session,
+        *,
+        thread_id: str,
+        text: str,
+        client_message_id: str | None = None,
+        place: Place = AT_THE_END,
     ) -> Follower:
         """Start a run, or join the one that the same `client_message_id` started before.
 
@@ -105,8 +133,8 @@ class Ask:
         )
         if before is not None:
             return self._join(before, thread_id=thread_id, text=text)
-        context_tokens = await self._context_tokens(thread)
-        return await self._begin(self._asked(session, thread, text, client_message_id, context_tokens))
+        branch = await self._branch(thread, place)
+        return await self._begin(self._asked(session, thread, text, client_message_id, branch))
 
     async def drain(self) -> None:
         """Wait for what is half way, releases included."""
@@ -129,20 +157,42 @@ class Ask:
             raise NotFound("There is no such thread")
         return thread
 
-    async def _context_tokens(self, thread: Thread) -> int:
-        """Return the tokens of the conversation so far. Raises ThreadBusy while its last run is active."""
+    async def _branch(self, thread: Thread, place: Place) -> _Branch:
+        """Return what goes before the message. Raises NotFound for a place that is not in the thread."""
+        end = await self._end_of(thread)
+        if place.replaces is not None:
+            follows = (await self._message_in(thread, place.replaces)).follows
+        elif place.follows is not None:
+            follows = (await self._message_in(thread, place.follows)).id
+        else:
+            return end
+        if follows is None:
+            return _Branch()
+        run = await self.stored.answering(follows, thread.id, thread.user_id)
+        # What was never answered has counted nothing; too many are held then, not too few.
+        return _Branch(follows=follows, context_tokens=(run or end).context_tokens)
+
+    async def _message_in(self, thread: Thread, message_id: str) -> UserMessage:
+        message = await self.threads.find_message(thread.user_id, message_id)
+        if message is None or message.thread_id != thread.id:
+            raise NotFound("There is no such message in this thread")
+        return message
+
+    async def _end_of(self, thread: Thread) -> _Branch:
+        """Return the newest branch as it is. Raises ThreadBusy while its last run is active."""
         if thread.last_run_id is None:
-            return 0
+            return _Branch()
         last_run = await self.stored.last_run(thread.last_run_id, thread.user_id)
         if last_run is None:
             # Not claimed yet, or withdrawn.
             if await self.threads.active_run(thread, now=self.clock.now()) is not None:
                 raise ThreadBusy
             last_run = await self.stored.newest_of_thread(thread.id, thread.user_id)
-            return last_run.context_tokens if last_run is not None else 0
+            if last_run is None:
+                return _Branch()
         if last_run.is_active:
             raise ThreadBusy
-        return last_run.context_tokens
+        return _Branch(follows=last_run.message_id, context_tokens=last_run.context_tokens)
 
     async def _asked_before(self, user_id: str, client_message_id: str | None) -> UserMessage | None:
         """Find the message that was sent under this id. One whose run can never start any more makes room."""
@@ -162,12 +212,12 @@ class Ask:
         return self.hub.follow(message.run_id, message.user_id)
 
     def _asked(
-        self, session: Session, thread: Thread, text: str, client_message_id: str | None, context_tokens: int
+        self, session: Session, thread: Thread, text: str, client_message_id: str | None, branch: _Branch
     ) -> _Asked:
         now = self.clock.now()
         question_tokens = count_tokens(text)
         sizes = Sizes(
-            instructions=self._instructions_tokens, context=context_tokens, question=question_tokens
+            instructions=self._instructions_tokens, context=branch.context_tokens, question=question_tokens
         )
         message = UserMessage(
             id=new_id("m"),
@@ -177,6 +227,7 @@ class Ask:
             tokens_estimate=question_tokens,
             run_id=new_id("r"),
             client_message_id=client_message_id,
+            follows=branch.follows,
             created_at=now,
             claim_until=now + CLAIM_WITHIN,
         )
@@ -263,13 +314,15 @@ class Ask:
     async def _take_back(self, message: UserMessage, *, release: bool) -> bool:
         """Undo what was done for the message. False: a worker has its run all the same, so it counts."""
         try:
-            return await self._taken_back(message, release=release)
+            return await self._taken_back(message, release=release, deadline_s=_RELEASED_WITHIN_S)
         except (Unavailable, PyMongoError) as error:
             log.warning("ask_not_taken_back", run_id=message.run_id, error=type(error).__name__)
             self._in_background(self._take_back_later(message, release=release))
             return True
 
-    async def _taken_back(self, message: UserMessage, *, release: bool) -> bool:
+    async def _taken_back(
+        self, message: UserMessage, *, release: bool, deadline_s: float = _CALL_DEADLINE_S
+    ) -> bool:
         # A request whose confirmation was lost may be delivered yet. The message goes first: a worker
         # claims, then reads the message, so one of us sees the other; one that comes later finds no
         # message and ends the run, which costs nothing.
@@ -280,7 +333,7 @@ class Ask:
         if release:
             command = ReleaseHoldV1(request_id=new_id("q"), run_id=message.run_id, user_id=message.user_id)
             with suppress(UnknownAccount):
-                await self.ledger.call(command, AccountReply)
+                await self.ledger.call(command, AccountReply, deadline_s=deadline_s)
         return True
 
     async def _take_back_later(self, message: UserMessage, *, release: bool) -> None:

@@ -1,13 +1,14 @@
 """Sending a message. Both routes answer with the stream of the run that it starts."""
 
-from typing import Annotated
+from typing import Annotated, Self
 
 from fastapi import APIRouter, Header, Query, Response
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from common.errors import NotFound
+from gateway.asking.ask import Place
 from gateway.context import GatewayServices
-from gateway.parameters import PRINTABLE, THREAD_ID_PATTERN, Body
+from gateway.parameters import PRINTABLE, SENT_ID_PATTERN, THREAD_ID_PATTERN, Body
 from gateway.policy import ChangingUserSession, UserSession
 from gateway.streaming.follower import Follower
 from gateway.streaming.responses import resume_run, stream_run
@@ -19,11 +20,23 @@ LastEventId = Annotated[str | None, Header(alias="Last-Event-ID", max_length=100
 
 
 class NewMessage(Body):
-    """`client_message_id` is the client's own: the same one again joins the run that it started."""
+    """`client_message_id` is the client's own: the same one again joins the run that it started.
+
+    A message is asked at the end of its thread, unless it `replaces` an earlier one, as a new version of it
+    and without all that came after, or `follows` one that is not the last. What it replaces is kept.
+    """
 
     thread_id: str = Field(pattern=THREAD_ID_PATTERN)
     text: str = Field(min_length=1)
     client_message_id: str | None = Field(default=None, min_length=1, max_length=100, pattern=PRINTABLE)
+    replaces: str | None = Field(default=None, pattern=SENT_ID_PATTERN)
+    follows: str | None = Field(default=None, pattern=SENT_ID_PATTERN)
+
+    @model_validator(mode="after")
+    def _has_one_place(self) -> Self:
+        if self.replaces is not None and self.follows is not None:
+            raise ValueError("a message replaces one, or follows one")
+        return self
 
 
 @router.post("/chat/messages", status_code=200, response_class=EventStream)
@@ -32,7 +45,11 @@ async def send_message(session: UserSession, services: GatewayServices, body: Ne
 
     async def follow() -> Follower:
         return await services.ask(
-            session, thread_id=body.thread_id, text=body.text, client_message_id=body.client_message_id
+            session,
+            thread_id=body.thread_id,
+            text=body.text,
+            client_message_id=body.client_message_id,
+            place=Place(replaces=body.replaces, follows=body.follows),
         )
 
     return await stream_run(services, session.user_id, follow)

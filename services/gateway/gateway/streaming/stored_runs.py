@@ -22,7 +22,7 @@ _FIELDS = {
     "files": 1,
     "annotations": 1,
 }
-_LAST_FIELDS = {"state": 1, "context_tokens": 1}
+_LAST_FIELDS = {"state": 1, "context_tokens": 1, "message_id": 1}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +50,7 @@ class StoredRun:
 class LastRun:
     """What the next message of a thread has to know. `context_tokens`: the whole conversation so far."""
 
+    message_id: str
     is_active: bool
     context_tokens: int
 
@@ -73,6 +74,12 @@ class StoredRuns:
     async def newest_of_thread(self, thread_id: str, user_id: str) -> LastRun | None:
         row = await self._runs.find_one(
             {"thread_id": thread_id, "user_id": user_id}, _LAST_FIELDS, sort=[("created_at", -1)]
+        )
+        return None if row is None else _last_run_of(row)
+
+    async def answering(self, message_id: str, thread_id: str, user_id: str) -> LastRun | None:
+        row = await self._runs.find_one(
+            {"thread_id": thread_id, "user_id": user_id, "message_id": message_id}, _LAST_FIELDS
         )
         return None if row is None else _last_run_of(row)
 
@@ -113,4 +120,8 @@ def _run_of(row: Mapping[str, Any]) -> StoredRun:
 
 
 def _last_run_of(row: Mapping[str, Any]) -> LastRun:
-    return LastRun(is_active=row["state"] == ACTIVE, context_tokens=row["context_tokens"])
+    return LastRun(
+        message_id=row["message_id"],
+        is_active=row["state"] == ACTIVE,
+        context_tokens=row["context_tokens"],
+    )

@@ -35,7 +35,11 @@ class Flag:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UserMessage:
-    """What a user sent. `run_id` is the run that answers it; until `claim_until` a worker may begin it."""
+    """What a user sent. `run_id` is the run that answers it; until `claim_until` a worker may begin it.
+
+    `follows` is the message behind which it was asked, None at the beginning of a thread. Two messages that
+    follow the same one are versions of each other: what was asked again stays, and is a branch of its own.
+    """
 
     id: str
     thread_id: str
@@ -44,6 +48,7 @@ class UserMessage:
     tokens_estimate: int
     run_id: str
     client_message_id: str | None
+    follows: str | None
     created_at: datetime
     claim_until: datetime
     cancel_requested_at: datetime | None = None
@@ -80,6 +85,7 @@ def message_of(row: Mapping[str, Any]) -> UserMessage:
         tokens_estimate=row["tokens_estimate"],
         run_id=row["run_id"],
         client_message_id=row["client_message_id"],
+        follows=row.get("follows"),
         created_at=row["created_at"],
         claim_until=row["claim_until"],
         cancel_requested_at=row["cancel_requested_at"],
@@ -100,6 +106,7 @@ def message_row(message: UserMessage) -> dict[str, Any]:
         "tokens_estimate": message.tokens_estimate,
         "run_id": message.run_id,
         "client_message_id": message.client_message_id,
+        "follows": message.follows,
         "created_at": message.created_at,
         "claim_until": message.claim_until,
         "cancel_requested_at": message.cancel_requested_at,

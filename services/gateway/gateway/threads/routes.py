@@ -18,6 +18,7 @@ from gateway.threads.delete_thread import delete_thread
 from gateway.threads.records import Thread, UserMessage
 from gateway.threads.search import ThreadSearch
 from gateway.threads.shapes import (
+    AccountShape,
     LatestThread,
     MessagePage,
     NewThread,
@@ -26,6 +27,7 @@ from gateway.threads.shapes import (
     SessionShape,
     ThreadPage,
     ThreadWithMessages,
+    account_shape,
     conversation,
     thread_shape,
     user_shape,
@@ -50,11 +52,17 @@ async def latest_thread(session: UserSession, services: GatewayServices) -> Late
     messages = await services.threads.list_messages(thread, before=None, limit=LATEST_MESSAGES_MAX)
     return LatestThread(
         thread=await _with_answers(services, thread, messages),
-        user=user_shape(session, account),
+        user=user_shape(session, account, more_tokens_url=services.settings.int_url),
         session=SessionShape(
             sub=session.user_id, expires_at=rfc3339(datetime.fromtimestamp(session.expires_at, UTC))
         ),
     )
+
+
+@router.get("/chat/account")
+async def account(session: UserSession, services: GatewayServices) -> AccountShape:
+    """The user's tokens alone: what an open page asks for from time to time. Grants anew what is depleted."""
+    return account_shape(await open_account(services.ledger, session))
 
 
 @router.get("/chat/threads")

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from common.auth import Session
+from common.auth import Role, Session
 from common.clock import rfc3339
 from common.events.envelope import Company
 from common.events.ledger import AccountView
@@ -46,7 +46,8 @@ class AnswerError(Shape):
 class MessageShape(Shape):
     """A message of the user (`status` is `sent`) or of the assistant (`status` is its run's).
 
-    An `active` answer has no text yet: `GET /chat/runs/{run_id}/events` streams all of it.
+    An `active` answer has no text yet: `GET /chat/runs/{run_id}/events` streams all of it. A user's message
+    `follows` the one behind which it was asked; those that follow the same one are versions of each other.
     """
 
     id: str
@@ -56,6 +57,8 @@ class MessageShape(Shape):
     created_at: str
     flagged: bool
     status: Literal["sent", "active", "completed", "incomplete", "cancelled", "interrupted", "failed"]
+    client_message_id: str | None = None
+    follows: str | None = None
     usage: UsageShape | None = None
     error: AnswerError | None = None
     files: list[FileName] = []
@@ -73,13 +76,23 @@ class ThreadWithMessages(ThreadShape):
     messages: list[MessageShape]
 
 
-class UserShape(Shape):
-    id: str
-    name: str | None
-    company: Company | None
+class AccountShape(Shape):
+    """`next_grant_at`: when the grant comes, should the balance be used up by then; null if there is none."""
+
     token_balance: int
     token_available: int
     token_grant: int
+    next_grant_at: str | None
+
+
+class UserShape(AccountShape):
+    """`more_tokens_url`: where to get more; null if nowhere."""
+
+    id: str
+    name: str | None
+    company: Company | None
+    role: Role
+    more_tokens_url: str | None
 
 
 class SessionShape(Shape):
@@ -132,14 +145,23 @@ def conversation(
     return ThreadWithMessages(messages=shapes, **_thread_fields(thread))
 
 
-def user_shape(session: Session, account: AccountView) -> UserShape:
+def account_shape(account: AccountView) -> AccountShape:
+    return AccountShape(
+        token_balance=account.token_balance,
+        token_available=account.token_available,
+        token_grant=account.token_grant,
+        next_grant_at=None if account.next_grant_at is None else rfc3339(account.next_grant_at),
+    )
+
+
+def user_shape(session: Session, account: AccountView, *, more_tokens_url: str) -> UserShape:
     return UserShape(
         id=session.user_id,
         name=session.name,
         company=session.company,
-        token_balance=account.token_balance,
-        token_available=account.token_available,
-        token_grant=account.token_grant,
+        role=session.role,
+        more_tokens_url=more_tokens_url or None,
+        **account_shape(account).model_dump(),
     )
 
 
@@ -161,6 +183,8 @@ def _message_shape(message: UserMessage) -> MessageShape:
         created_at=rfc3339(message.created_at),
         flagged=message.flag is not None and message.flag.message_id == message.id,
         status="sent",
+        client_message_id=message.client_message_id,
+        follows=message.follows,
     )
 
 

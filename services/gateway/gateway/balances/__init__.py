@@ -1,0 +1,1 @@
+"""What is left: told to open pages the moment that it changes."""
