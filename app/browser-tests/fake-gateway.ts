@@ -25,6 +25,8 @@ export interface FakeGateway {
   refusal: { status: number; code: string } | undefined;
   /** Set to refuse messages alone. */
   messageRefusal: { status: number; code: string } | undefined;
+  /** What was asked before every answer that was not sent from here. */
+  question: string;
   /** What the next message is answered with. */
   reply: string;
   /** What came in, as `METHOD path`, and the texts of messages. */
@@ -39,6 +41,7 @@ export async function fakeGateway(context: BrowserContext): Promise<FakeGateway>
     tokenBalance: 38_412,
     refusal: undefined,
     messageRefusal: undefined,
+    question: "Question",
     reply: "An answer.",
     requests: [],
     sent: [],
@@ -60,11 +63,14 @@ async function answerChat(route: Route, gateway: FakeGateway): Promise<void> {
   const request = route.request();
   const { pathname } = new URL(request.url());
   const messages = () =>
-    gateway.answers.flatMap((text, index) => exchange(index, text, gateway.sent[index]?.text));
+    gateway.answers.flatMap((text, index) => exchange(index, text, gateway.sent[index]?.text ?? gateway.question));
   const handlers: Record<string, () => Promise<void>> = {
     "POST /chat/session": () =>
       json(route, { session: { sub: "u1", name: "Ada Lovelace", role: "operator", expires_at: NOW } }),
     "GET /chat/thread": () => json(route, latestThread(gateway)),
+    "GET /chat/account": () => json(route, latestThread(gateway).user),
+    "GET /chat/account/events": () =>
+      route.fulfill({ contentType: "text/event-stream", body: "retry: 600000\n\n" }),
     "GET /chat/threads": () => json(route, { items: [THREAD], next_cursor: null }),
     "POST /chat/threads": () => json(route, { thread: { ...THREAD, title: "" } }, 201),
     "POST /chat/messages": () => answerMessage(route, gateway),
@@ -81,7 +87,7 @@ async function answerChat(route: Route, gateway: FakeGateway): Promise<void> {
   await (handler?.() ?? refuse(route, { status: 404, code: "not_found" }));
 }
 
-function latestThread(gateway: FakeGateway): unknown {
+function latestThread(gateway: FakeGateway): Record<"thread" | "user" | "session", unknown> {
   return {
     thread: { ...THREAD, messages: [] },
     user: {
@@ -91,6 +97,9 @@ function latestThread(gateway: FakeGateway): unknown {
       token_balance: gateway.tokenBalance,
       token_available: gateway.tokenBalance,
       token_grant: 50_000,
+      next_grant_at: null,
+      role: "operator",
+      more_tokens_url: null,
     },
     session: { sub: "u1", expires_at: NOW },
   };
@@ -125,11 +134,12 @@ async function answerDashboard(route: Route, gateway: FakeGateway, pathname: str
 
 const idOf = (index: number) => index.toString(16).padStart(32, "0");
 
-function exchange(index: number, text: string, question = "Question"): Message[] {
+function exchange(index: number, text: string, question: string): Message[] {
   const id = idOf(index);
+  const follows = index === 0 ? null : `m_${idOf(index - 1)}`;
   const shared = { run_id: `r_${id}`, created_at: NOW, flagged: false, error: null, annotations: [] };
   return [
-    { ...shared, id: `m_${id}`, role: "user", text: question, status: "sent", usage: null, files: [] },
+    { ...shared, id: `m_${id}`, role: "user", text: question, status: "sent", usage: null, files: [], follows },
     {
       ...shared,
       id: `n_${id}`,

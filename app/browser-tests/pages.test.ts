@@ -234,9 +234,11 @@ async function showMenu(page: Page): Promise<void> {
 }
 
 const SCREENS = {
-  light: { viewport: { width: 1280, height: 800 }, colorScheme: "light" },
-  dark: { viewport: { width: 1280, height: 800 }, colorScheme: "dark" },
-  phone: { viewport: { width: 390, height: 844 }, colorScheme: "light", isMobile: true, hasTouch: true },
+  desk: { schemes: ["light", "dark"], options: { viewport: { width: 1280, height: 800 } } },
+  phone: {
+    schemes: ["light"],
+    options: { viewport: { width: 390, height: 844 }, isMobile: true, hasTouch: true },
+  },
 } as const;
 
 let browser: Browser;
@@ -255,7 +257,7 @@ afterAll(async () => {
 afterEach(() => context?.close());
 
 async function open(screen: keyof typeof SCREENS, { path, ready, prepare, act }: Case): Promise<WatchedPage> {
-  context = await browser.newContext({ baseURL: site.origin, locale: "en-GB", ...SCREENS[screen] });
+  context = await browser.newContext({ baseURL: site.origin, locale: "en-GB", ...SCREENS[screen].options });
   const gateway = await fakeGateway(context);
   gateway.answers = [ANSWER];
   gateway.dashboard = DASHBOARD;
@@ -270,8 +272,11 @@ async function open(screen: keyof typeof SCREENS, { path, ready, prepare, act }:
 describe.each(Object.keys(SCREENS) as (keyof typeof SCREENS)[])("on the screen %s", screen => {
   test.each(CASES)("$name: nothing for axe or the console to complain of, nothing sticks out", async each => {
     const { page, complaints, foreignRequests } = await open(screen, each);
-    const { violations } = await new AxeBuilder({ page }).setLegacyMode().analyze();
-    expect(violations.flatMap(({ id, nodes }) => nodes.map(({ html }) => `${id}: ${html}`))).toEqual([]);
+    for (const colorScheme of SCREENS[screen].schemes) {
+      await page.emulateMedia({ colorScheme });
+      const { violations } = await new AxeBuilder({ page }).setLegacyMode().analyze();
+      expect(violations.flatMap(({ id, nodes }) => nodes.map(({ html }) => `${id}: ${html}`))).toEqual([]);
+    }
     // Chromium notes every refused request by itself.
     expect(complaints.filter(text => !text.startsWith("Failed to load resource"))).toEqual([]);
     expect(foreignRequests).toEqual([]);

@@ -1,5 +1,5 @@
 import "./styles/index.css";
-import { createSignal } from "solid-js";
+import { createEffect, createRoot, createSignal, untrack } from "solid-js";
 import { render } from "solid-js/web";
 import { makeChatApi } from "./api/chat-api";
 import { makeClient } from "./api/client";
@@ -9,7 +9,7 @@ import { createConversations } from "./state/conversations";
 import { makeDrafts } from "./state/drafts";
 import { createPreferences } from "./state/preferences";
 import { createNavigation } from "./state/route";
-import { createSession, type SessionStore } from "./state/session";
+import { createSession, type SessionStore, type Tokens } from "./state/session";
 import { makeTabs } from "./state/tabs";
 import { createThreadList } from "./state/threads";
 import { createToasts } from "./ui/toasts";
@@ -49,13 +49,37 @@ function createOnline(): () => boolean {
   return isOnline;
 }
 
+/**
+ * Tokens also come and go elsewhere: an operator, the CRM, another device. One stream tells at once while the
+ * page is seen; a hidden one holds none. Where none can be had, a question now and then does.
+ */
+function keepCurrent(session: SessionStore, isOnline: () => boolean): void {
+  const EVERY_MS = 30_000;
+  let stream: EventSource | undefined;
+  const look = () => {
+    const isOpen = session.state.kind === "open" && isOnline();
+    const isWanted = isOpen && document.visibilityState === "visible";
+    if (!isWanted || stream?.readyState === EventSource.CLOSED) {
+      stream?.close();
+      stream = undefined;
+    }
+    if (!isWanted || stream) return;
+    void session.refresh();
+    stream = new EventSource("/chat/account/events");
+    stream.addEventListener("balance", event => session.setTokens(JSON.parse(event.data) as Tokens));
+  };
+  createRoot(() => createEffect(look));
+  setInterval(() => untrack(look), EVERY_MS);
+  document.addEventListener("visibilitychange", look);
+}
+
 function start(root: HTMLElement): void {
   const token = takeToken();
   reloadWhenOutdated();
   const request: typeof fetch = (...args) => fetch(...args);
   const client = makeClient(request);
   const api = makeChatApi(client, request);
-  const session = createSession(api, localStorage);
+  const session = createSession(api);
   const tabs = makeTabs();
   const conversations = createConversations(api, {
     onThread: thread => threads.show(thread),
@@ -84,6 +108,8 @@ function start(root: HTMLElement): void {
     toasts: createToasts(),
     isOnline: createOnline(),
   };
+
+  keepCurrent(session, app.isOnline);
 
   const open = async (given?: string) => {
     if (await session.open(given)) await threads.reload();

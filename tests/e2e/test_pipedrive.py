@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncGenerator
 
 import httpx
+import orjson
 import pytest
 
 from common.ids import new_id
@@ -63,6 +64,23 @@ async def test_a_quota_set_in_pipedrive_is_the_balance_in_the_open_chat(
     rows = await stack.db["transactions"].find({"user_id": me, "kind": "quota"}).to_list(None)
     assert len(rows) == 3
     assert all(row["actor"].startswith("pipedrive:user:") and row["source_event"] for row in rows)
+
+
+async def test_an_open_page_is_told_of_a_quota_without_asking(stack: Stack, pipedrive: Pipedrive, me: str):
+    user = stack.client(me, email=f"{me}@example.com", name="Cat")
+    balance = (await user.open())["user"]["token_balance"]
+    person = await pipedrive.person("Cat Poe", email=f"{me}@example.com")
+    async with user.http.stream("GET", "/chat/account/events") as answer, asyncio.timeout(30):
+        told = (
+            orjson.loads(line.removeprefix("data: "))["token_balance"]
+            async for line in answer.aiter_lines()
+            if line.startswith("data: ")
+        )
+        assert await anext(told) == balance
+        await pipedrive.edit([person], QUOTA, balance + 500)
+        assert await anext(told) == balance + 500
+        await pipedrive.edit([person], QUOTA, balance + 700)
+        assert await anext(told) == balance + 700
 
 
 async def test_what_is_used_in_the_chat_is_shown_in_pipedrive(stack: Stack, pipedrive: Pipedrive, me: str):

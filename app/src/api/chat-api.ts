@@ -12,17 +12,23 @@ export type MessagePage = Schemas["MessagePage"];
 export type LatestThread = Schemas["LatestThread"];
 export type OpenSession = Schemas["OpenSession"];
 export type User = LatestThread["user"];
+export type AccountTokens = Schemas["AccountShape"];
 
 export interface NewMessage {
   threadId: string;
   text: string;
   /** Our own id: sending the same one again joins the run that it started. */
   clientMessageId: string;
+  place?: MessagePlace;
 }
+
+/** Where in the thread: as a new version of a message, or behind one that is not the last. Else at the end. */
+export type MessagePlace = { replaces: string } | { follows: string };
 
 export interface ChatApi {
   openSession(token: string): Promise<OpenSession>;
   openChat(): Promise<LatestThread>;
+  readAccount(): Promise<AccountTokens>;
   listThreads(page: { words?: string; cursor?: string }): Promise<ThreadPage>;
   newThread(): Promise<Thread>;
   readThread(threadId: string, page?: { cursor?: string; limit?: number }): Promise<MessagePage>;
@@ -41,6 +47,7 @@ export function makeChatApi(client: Client, fetch: typeof globalThis.fetch): Cha
   return {
     openSession: async token => (await unwrap(client.POST("/chat/session", { body: { s: token } }))).session,
     openChat: () => unwrap(client.GET("/chat/thread")),
+    readAccount: () => unwrap(client.GET("/chat/account")),
     listThreads: ({ words, cursor }) =>
       unwrap(
         client.GET("/chat/threads", { params: { query: { q: words ?? null, cursor: cursor ?? null } } }),
@@ -68,11 +75,11 @@ export function makeChatApi(client: Client, fetch: typeof globalThis.fetch): Cha
       const params = { path: { thread_id: threadId } };
       await unwrap(client.DELETE("/chat/threads/{thread_id}", { params, keepalive: true }));
     },
-    sendMessage: ({ threadId, text, clientMessageId }, signal) =>
+    sendMessage: ({ threadId, text, clientMessageId, place }, signal) =>
       fetch("/chat/messages", {
         method: "POST",
         headers: { "Content-Type": "application/json" },
-        body: JSON.stringify({ thread_id: threadId, text, client_message_id: clientMessageId }),
+        body: JSON.stringify({ thread_id: threadId, text, client_message_id: clientMessageId, ...place }),
         signal,
       }),
     readRun: (eventId, signal) => {

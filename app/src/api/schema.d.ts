@@ -4,6 +4,48 @@
  */
 
 export interface paths {
+    "/chat/account": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Account
+         * @description The user's tokens alone: what an open page asks for from time to time. Grants anew what is depleted.
+         */
+        get: operations["account_chat_account_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/chat/account/events": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Balance Events
+         * @description The user's tokens now and whenever they change, by whatever: events `balance`, until the page leaves.
+         *
+         *     `{token_balance, token_held, token_available, token_grant}`. It counts as one of the user's streams.
+         */
+        get: operations["balance_events_chat_account_events_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/chat/file": {
         parameters: {
             query?: never;
@@ -559,6 +601,20 @@ export interface paths {
 export type webhooks = Record<string, never>;
 export interface components {
     schemas: {
+        /**
+         * AccountShape
+         * @description `next_grant_at`: when the grant comes, should the balance be used up by then; null if there is none.
+         */
+        AccountShape: {
+            /** Next Grant At */
+            next_grant_at: string | null;
+            /** Token Available */
+            token_available: number;
+            /** Token Balance */
+            token_balance: number;
+            /** Token Grant */
+            token_grant: number;
+        };
         /** ActionShape */
         ActionShape: {
             /** Action */
@@ -813,7 +869,8 @@ export interface components {
          * MessageShape
          * @description A message of the user (`status` is `sent`) or of the assistant (`status` is its run's).
          *
-         *     An `active` answer has no text yet: `GET /chat/runs/{run_id}/events` streams all of it.
+         *     An `active` answer has no text yet: `GET /chat/runs/{run_id}/events` streams all of it. A user's message
+         *     `follows` the one behind which it was asked; those that follow the same one are versions of each other.
          */
         MessageShape: {
             /**
@@ -823,6 +880,8 @@ export interface components {
             annotations: {
                 [key: string]: unknown;
             }[];
+            /** Client Message Id */
+            client_message_id?: string | null;
             /** Created At */
             created_at: string;
             error?: components["schemas"]["AnswerError"] | null;
@@ -833,6 +892,8 @@ export interface components {
             files: components["schemas"]["FileName"][];
             /** Flagged */
             flagged: boolean;
+            /** Follows */
+            follows?: string | null;
             /** Id */
             id: string;
             /**
@@ -894,10 +955,17 @@ export interface components {
         /**
          * NewMessage
          * @description `client_message_id` is the client's own: the same one again joins the run that it started.
+         *
+         *     A message is asked at the end of its thread, unless it `replaces` an earlier one, as a new version of it
+         *     and without all that came after, or `follows` one that is not the last. What it replaces is kept.
          */
         NewMessage: {
             /** Client Message Id */
             client_message_id?: string | null;
+            /** Follows */
+            follows?: string | null;
+            /** Replaces */
+            replaces?: string | null;
             /** Text */
             text: string;
             /** Thread Id */
@@ -1439,13 +1507,25 @@ export interface components {
             /** Token Held */
             token_held: number;
         };
-        /** UserShape */
+        /**
+         * UserShape
+         * @description `more_tokens_url`: where to get more; null if nowhere.
+         */
         gateway__threads__shapes__UserShape: {
             company: components["schemas"]["Company"] | null;
             /** Id */
             id: string;
+            /** More Tokens Url */
+            more_tokens_url: string | null;
             /** Name */
             name: string | null;
+            /** Next Grant At */
+            next_grant_at: string | null;
+            /**
+             * Role
+             * @enum {string}
+             */
+            role: "user" | "operator";
             /** Token Available */
             token_available: number;
             /** Token Balance */
@@ -1462,6 +1542,64 @@ export interface components {
 }
 export type $defs = Record<string, never>;
 export interface operations {
+    account_chat_account_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AccountShape"];
+                };
+            };
+            /** @description A problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    balance_events_chat_account_events_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/event-stream": string;
+                };
+            };
+            /** @description A problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     download_file_chat_file_get: {
         parameters: {
             query: {

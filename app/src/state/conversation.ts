@@ -15,6 +15,10 @@ export interface AnswerError {
 export interface Question {
   /** Undefined until the server has taken it. */
   id: string | undefined;
+  /** The id under which we sent it. */
+  clientMessageId: string | undefined;
+  /** The question behind which it was asked; undefined at the beginning. Those behind the same one are versions. */
+  follows: string | undefined;
   text: string;
   createdAt: string;
   isFlagged: boolean;
@@ -52,8 +56,9 @@ const NO_ANSWER: Answer = {
   isFlagged: false,
 };
 
-export function newExchange(key: string, text: string, createdAt: string): Exchange {
-  const question = { id: undefined, text, createdAt, isFlagged: false };
+/** `key`: the id under which its question is sent. */
+export function newExchange(key: string, text: string, createdAt: string, follows?: string): Exchange {
+  const question = { id: undefined, clientMessageId: key, follows, text, createdAt, isFlagged: false };
   return { key, runId: undefined, question, answer: { ...NO_ANSWER } };
 }
 
@@ -74,6 +79,8 @@ export function exchangesOf(messages: readonly Message[]): Exchange[] {
 function questionOf(message: Message): Question {
   return {
     id: message.id,
+    clientMessageId: message.client_message_id ?? undefined,
+    follows: message.follows ?? undefined,
     text: message.text,
     createdAt: message.created_at,
     isFlagged: message.flagged,

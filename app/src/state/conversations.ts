@@ -2,11 +2,12 @@
 
 import { batch } from "solid-js";
 import { createStore, reconcile, unwrap } from "solid-js/store";
-import type { ChatApi, MessagePage, Thread } from "../api/chat-api";
+import type { ChatApi, MessagePage, MessagePlace, Thread } from "../api/chat-api";
 import { backoffMs, pause } from "../stream/backoff";
 import { followRun } from "../stream/follow-run";
 import type { RunEvent } from "../stream/run-event";
 import { applyRunEvent } from "./apply-run-event";
+import { type ChosenVersions, placeOf } from "./branch";
 import { type Exchange, exchangesOf, isActive, mergeExchanges, newExchange } from "./conversation";
 import { type Failure, failureOf, isAbort } from "./failure";
 
@@ -16,7 +17,9 @@ const LATEST = 2;
 export interface Conversation {
   status: "loading" | "ready" | "failed";
   failure: Failure | undefined;
+  /** All that is known of the thread, in the order in which it was asked, versions too. */
   exchanges: Exchange[];
+  chosen: ChosenVersions;
   olderCursor: string | undefined;
   isLoadingOlder: boolean;
   /** The answer goes on, but there is no connection to read it by. */
@@ -35,11 +38,19 @@ export interface Conversations {
    * Sends a message. Resolves as soon as the server has taken it; the answer comes by itself.
    * Otherwise resolves with the reason, and nothing of the message is left on the screen.
    */
-  ask(threadId: string, text: string, clientMessageId: string): Promise<Failure | undefined>;
+  ask(threadId: string, text: string, clientMessageId: string, where?: Where): Promise<Failure | undefined>;
+  /** Shows this version of a question, with what came after it. */
+  choose(threadId: string, version: Exchange): void;
   stop(threadId: string): Promise<void>;
   setFlag(threadId: string, exchangeKey: string, flag: FlagChange): Promise<void>;
   /** Stops following what is going on in a thread; what the server does goes on. */
   leave(threadId: string): void;
+}
+
+/** An exchange that a new one takes the place of, or that it stands behind. */
+export interface Where {
+  instead?: Exchange;
+  behind?: Exchange;
 }
 
 export interface FlagChange {
@@ -59,6 +70,7 @@ const NOTHING_YET: Conversation = {
   status: "loading",
   failure: undefined,
   exchanges: [],
+  chosen: {},
   olderCursor: undefined,
   isLoadingOlder: false,
   isLinkLost: false,
@@ -118,7 +130,7 @@ export function createConversations(api: ChatApi, events: ConversationEvents): C
   async function follow(
     threadId: string,
     key: string,
-    sending?: { text: string; onAccepted: () => void },
+    sending?: { text: string; place: MessagePlace | undefined; onAccepted: () => void },
   ): Promise<void> {
     const controller = new AbortController();
     followed.get(threadId)?.abort();
@@ -132,7 +144,15 @@ export function createConversations(api: ChatApi, events: ConversationEvents): C
         await followRun({
           ...(sending && {
             send: (each: AbortSignal) =>
-              api.sendMessage({ threadId, text: sending.text, clientMessageId: key }, each),
+              api.sendMessage(
+                {
+                  threadId,
+                  text: sending.text,
+                  clientMessageId: key,
+                  ...(sending.place && { place: sending.place }),
+                },
+                each,
+              ),
             onAccepted: sending.onAccepted,
           }),
           ...(runId && { eventId: `${runId}:0` }),
@@ -213,11 +233,16 @@ export function createConversations(api: ChatApi, events: ConversationEvents): C
         setStore(threadId, "isLoadingOlder", false);
       }
     },
-    ask(threadId, text, clientMessageId) {
+    ask(threadId, text, clientMessageId, where = {}) {
       ensure(threadId);
-      const exchange = newExchange(clientMessageId, text, new Date().toISOString());
-      setExchanges(threadId, [...exchangesIn(threadId), exchange]);
-      setStore(threadId, { status: "ready", failure: undefined });
+      const place = messagePlace(where, exchangesIn(threadId).at(-1));
+      const follows = where.instead ? where.instead.question.follows : where.behind?.question.id;
+      const exchange = newExchange(clientMessageId, text, new Date().toISOString(), follows);
+      batch(() => {
+        setExchanges(threadId, [...exchangesIn(threadId), exchange]);
+        setStore(threadId, { status: "ready", failure: undefined });
+        setStore(threadId, "chosen", placeOf(exchange), exchange.key);
+      });
       sendings.set(threadId, Promise.withResolvers());
       return new Promise(resolve => {
         let isAccepted = false;
@@ -225,7 +250,7 @@ export function createConversations(api: ChatApi, events: ConversationEvents): C
           isAccepted = true;
           resolve(undefined);
         };
-        follow(threadId, clientMessageId, { text, onAccepted }).catch(error => {
+        follow(threadId, clientMessageId, { text, place, onAccepted }).catch(error => {
           if (isAccepted) return noticeEnd(threadId, error);
           setExchanges(
             threadId,
@@ -238,6 +263,9 @@ export function createConversations(api: ChatApi, events: ConversationEvents): C
           resolve(failure);
         });
       });
+    },
+    choose(threadId, version) {
+      setStore(threadId, "chosen", placeOf(version), version.key);
     },
     async stop(threadId) {
       const runId = activeIn(threadId)?.runId;
@@ -267,6 +295,13 @@ export function createConversations(api: ChatApi, events: ConversationEvents): C
     },
     leave: threadId => followed.get(threadId)?.abort(),
   };
+}
+
+/** Behind the newest, the server finds the place by itself. */
+function messagePlace({ instead, behind }: Where, newest: Exchange | undefined): MessagePlace | undefined {
+  if (instead?.question.id) return { replaces: instead.question.id };
+  if (behind?.question.id && behind.key !== newest?.key) return { follows: behind.question.id };
+  return undefined;
 }
 
 function isActiveNow(exchange: Exchange | undefined): boolean {

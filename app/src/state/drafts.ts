@@ -4,6 +4,8 @@
  * after a reload in the middle.
  */
 
+import type { Exchange } from "./conversation";
+
 export interface Drafts {
   /** What the message field should hold: also what was sent and is not known to have arrived. */
   read(place: string): string;
@@ -14,12 +16,17 @@ export interface Drafts {
   forgetSent(place: string): void;
   /** The server did not take it: puts it before what was typed since, and returns both. */
   giveBack(place: string): string;
-  /** The text that was sent last and is not known to have arrived. */
-  sentText(place: string): string | undefined;
+  /** The id of the message that was sent last and is not known to have arrived. */
+  sentId(place: string): string | undefined;
 }
 
 /** The place of a message whose thread does not exist yet. */
 export const NEW_THREAD = "new";
+
+/** The place of a question that is being changed. */
+export function editPlace({ question }: Exchange): string {
+  return `edit:${question.id}`;
+}
 
 interface Stored {
   text: string;
@@ -67,7 +74,7 @@ export function makeDrafts(storage: Storage, newId: () => string = () => crypto.
       store(place, { text, sent: draft.sent && { ...draft.sent, isGivenBack: true } });
       return text;
     },
-    sentText: place => load(place).sent?.text,
+    sentId: place => load(place).sent?.clientMessageId,
   };
 }
 

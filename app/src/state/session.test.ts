@@ -1,12 +1,18 @@
 // @vitest-environment jsdom
-import { beforeEach, expect, test, vi } from "vitest";
+import { expect, test, vi } from "vitest";
 import type { ChatApi } from "../api/chat-api";
 import { Problem } from "../api/problem";
 import { createSession } from "./session";
 
 const LATEST = {
   thread: { id: "t_1", title: "", created_at: "", updated_at: "", messages: [] },
-  user: { id: "u1", name: "Ada", company: null, token_balance: 10, token_available: 10, token_grant: 50 },
+  user: {
+    id: "u1",
+    name: "Ada", company: null, token_balance: 10, token_available: 10, token_grant: 50,
+    next_grant_at: "2026-11-23T10:00:00Z",
+    role: "operator",
+    more_tokens_url: null,
+  },
   session: { sub: "u1", expires_at: "" },
 };
 const SIGNED_OUT = new Problem(401, { code: "unauthenticated", login_url: "https://login.test/" });
@@ -15,12 +21,11 @@ function setUp(changes: Partial<ChatApi> = {}) {
   const api = {
     openSession: vi.fn(() => Promise.resolve({ sub: "u1", name: "Ada", role: "operator", expires_at: "" })),
     openChat: vi.fn(() => Promise.resolve(LATEST)),
+    readAccount: vi.fn(() => Promise.resolve({ ...LATEST.user, token_balance: 70 })),
     ...changes,
   };
-  return { api, session: createSession(api as unknown as ChatApi, localStorage) };
+  return { api, session: createSession(api as unknown as ChatApi) };
 }
-
-beforeEach(() => localStorage.clear());
 
 test("a token is exchanged before anything else is asked", async () => {
   const { api, session } = setUp();
@@ -30,16 +35,23 @@ test("a token is exchanged before anything else is asked", async () => {
   expect(session.account).toMatchObject({ userId: "u1", name: "Ada", tokenBalance: 10, tokenGrant: 50 });
 });
 
-test("an operator is one after a reload, too, and nobody else is", async () => {
-  await setUp().session.open("token");
-  const reloaded = setUp().session;
-  await reloaded.open(undefined);
-  expect(reloaded.account.isOperator).toBe(true);
+test("the server says who is an operator", async () => {
+  const { session } = setUp();
+  await session.open(undefined);
+  expect(session.account.isOperator).toBe(true);
 
-  const other = { ...LATEST, user: { ...LATEST.user, id: "u2" } };
-  const another = setUp({ openChat: () => Promise.resolve(other) as never }).session;
-  await another.open(undefined);
-  expect(another.account.isOperator).toBe(false);
+  const user = { ...LATEST.user, role: "user" };
+  const other = setUp({ openChat: () => Promise.resolve({ ...LATEST, user }) as never }).session;
+  await other.open(undefined);
+  expect(other.account.isOperator).toBe(false);
+});
+
+test("the tokens are brought up to date without asking for anything else", async () => {
+  const { api, session } = setUp();
+  await session.open(undefined);
+  await session.refresh();
+  expect(session.account).toMatchObject({ name: "Ada", tokenBalance: 70, nextGrantAt: "2026-11-23T10:00:00Z" });
+  expect(api.openChat).toHaveBeenCalledOnce();
 });
 
 test("without a session one is told where to sign in, also when it ends later", async () => {

@@ -1,7 +1,7 @@
 /** Who is here, and how many tokens are left. */
 
 import { createStore } from "solid-js/store";
-import type { ChatApi, LatestThread, User } from "../api/chat-api";
+import type { AccountTokens, ChatApi, LatestThread, User } from "../api/chat-api";
 import { type Failure, failureOf } from "./failure";
 
 export type SessionState =
@@ -16,8 +16,15 @@ export interface Account {
   company: string | undefined;
   tokenBalance: number;
   tokenGrant: number;
+  /** When the grant comes, should the balance be used up by then. */
+  nextGrantAt: string | undefined;
+  moreTokensUrl: string | undefined;
+  /** It only decides what is offered: the server decides what is allowed. */
   isOperator: boolean;
 }
+
+/** What is left, as the server tells it the moment that it changes. */
+export type Tokens = Pick<AccountTokens, "token_balance" | "token_grant">;
 
 interface State {
   state: SessionState;
@@ -32,6 +39,7 @@ export interface SessionStore {
   /** Reads the balance anew. A balance that is used up may be granted again by it. */
   refresh(): Promise<void>;
   setBalance(tokenBalance: number): void;
+  setTokens(tokens: Tokens): void;
   /** Takes note if a failure means that the session has ended. */
   notice(failure: Failure): Failure;
 }
@@ -42,13 +50,12 @@ const NOBODY: Account = {
   company: undefined,
   tokenBalance: 0,
   tokenGrant: 0,
+  nextGrantAt: undefined,
+  moreTokensUrl: undefined,
   isOperator: false,
 };
 
-/** The role is told when one signs in, and not again. It only decides what is offered: the server decides what is allowed. */
-const OPERATOR_KEY = "operator";
-
-export function createSession(api: ChatApi, storage: Storage): SessionStore {
+export function createSession(api: ChatApi): SessionStore {
   const [store, setStore] = createStore<State>({ state: { kind: "opening" }, account: { ...NOBODY } });
 
   function notice(failure: Failure): Failure {
@@ -69,11 +76,9 @@ export function createSession(api: ChatApi, storage: Storage): SessionStore {
     async open(token) {
       setStore("state", { kind: "opening" });
       try {
-        const opened = token === undefined ? undefined : await api.openSession(token);
+        if (token !== undefined) await api.openSession(token);
         const latest = await api.openChat();
-        if (opened) storage.setItem(OPERATOR_KEY, opened.role === "operator" ? opened.sub : "");
-        const isOperator = storage.getItem(OPERATOR_KEY) === latest.user.id;
-        setStore({ account: { ...accountOf(latest), isOperator }, state: { kind: "open" } });
+        setStore({ account: accountOf(latest), state: { kind: "open" } });
         return latest;
       } catch (error) {
         const failure = notice(failureOf(error));
@@ -83,23 +88,34 @@ export function createSession(api: ChatApi, storage: Storage): SessionStore {
     },
     async refresh() {
       try {
-        setStore("account", accountOf(await api.openChat()));
+        setStore("account", tokensOf(await api.readAccount()));
       } catch (error) {
         notice(failureOf(error));
       }
     },
     setBalance: tokenBalance => setStore("account", { tokenBalance }),
+    setTokens: tokens =>
+      setStore("account", { tokenBalance: tokens.token_balance, tokenGrant: tokens.token_grant }),
     notice,
   };
 }
 
-function accountOf({ user }: LatestThread): Omit<Account, "isOperator"> {
+function accountOf({ user }: LatestThread): Account {
   return {
     userId: user.id,
     name: user.name ?? undefined,
     company: companyName(user),
-    tokenBalance: user.token_balance,
-    tokenGrant: user.token_grant,
+    moreTokensUrl: user.more_tokens_url ?? undefined,
+    isOperator: user.role === "operator",
+    ...tokensOf(user),
+  };
+}
+
+function tokensOf(tokens: AccountTokens): Pick<Account, "tokenBalance" | "tokenGrant" | "nextGrantAt"> {
+  return {
+    tokenBalance: tokens.token_balance,
+    tokenGrant: tokens.token_grant,
+    nextGrantAt: tokens.next_grant_at ?? undefined,
   };
 }
 

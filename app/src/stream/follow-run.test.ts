@@ -95,7 +95,7 @@ test("a message that never gets through is given back after a few tries", async 
   const steps = Array.from({ length: 9 }, () => new TypeError("network"));
   const { end, asked } = await follow(steps);
   expect(end).toBeInstanceOf(TypeError);
-  expect(asked).toHaveLength(4);
+  expect(asked).toHaveLength(6);
 });
 
 test("offline, a message is given back at once", async () => {

@@ -12,7 +12,8 @@ import { backoffMs, pause } from "./backoff";
 import { parseRunEvent, type RunEvent } from "./run-event";
 import { SseParser } from "./sse";
 
-const SENDS_MAX = 4;
+/** With their pauses, about the time in which a gateway is back. */
+const SENDS_MAX = 6;
 /** The server writes a comment every 15 s. */
 const SILENCE_MS = 40_000;
 const TOO_MANY = 429;

@@ -48,6 +48,7 @@ const en = {
     "Your message is kept. You can go on reading, and send it as soon as you have tokens again.",
   nextGrant: (date: string) => `The next ones come on ${date}.`,
   askForTokens: "To get more, ask the people who gave you access to this chat.",
+  moreTokens: "Get more tokens",
   checkTokens: "Check again",
 
   account: "Account and settings",
@@ -74,6 +75,8 @@ const en = {
   older: "Show older messages",
   edit: "Edit and send again",
   regenerate: "Answer again",
+  earlierVersion: "Earlier version",
+  laterVersion: "Later version",
   flag: "Report this answer",
   flagged: "Reported. Take back",
   flagTitle: "What is wrong with this answer?",
@@ -205,6 +208,7 @@ const de: ChatTexts = {
   outOfTokensText:
     "Ihre Nachricht bleibt erhalten. Sie können weiter lesen und sie senden, sobald Sie wieder Tokens haben.",
   nextGrant: date => `Die nächsten kommen am ${date}.`,
+  moreTokens: "Mehr Tokens bekommen",
   askForTokens: "Weitere bekommen Sie von denen, die Ihnen den Zugang zu diesem Chat gegeben haben.",
   checkTokens: "Erneut prüfen",
 
@@ -232,6 +236,8 @@ const de: ChatTexts = {
   older: "Ältere Nachrichten zeigen",
   edit: "Bearbeiten und erneut senden",
   regenerate: "Erneut antworten",
+  earlierVersion: "Frühere Fassung",
+  laterVersion: "Spätere Fassung",
   flag: "Diese Antwort melden",
   flagged: "Gemeldet. Zurücknehmen",
   flagTitle: "Was stimmt an dieser Antwort nicht?",

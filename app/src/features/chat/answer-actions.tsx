@@ -7,10 +7,12 @@ import { Icon } from "../../ui/icon";
 import { useApp, useFormats, useTexts } from "../app-context";
 import { CopyButton } from "./copy-button";
 import { FlagDialog } from "./flag-dialog";
+import { VersionPicker } from "./version-picker";
 
 interface AnswerActionsProps {
   threadId: string | undefined;
   exchange: Exchange;
+  versions: readonly Exchange[];
   canRegenerate: boolean;
   onRegenerate: () => void;
 }
@@ -51,7 +53,8 @@ export function AnswerActions(props: AnswerActionsProps) {
   const flagLabel = () => (answer().isFlagged ? texts().flagged : texts().flag);
 
   return (
-    <div class="actions" classList={{ flagged: answer().isFlagged }}>
+    <div class="actions" classList={{ kept: answer().isFlagged || props.versions.length > 1 }}>
+      <VersionPicker threadId={props.threadId} exchange={props.exchange} versions={props.versions} />
       <Show when={answer().text !== ""}>
         <CopyButton text={answer().text} />
       </Show>

@@ -1,9 +1,12 @@
-import { createEffect, createMemo, createSignal, on, Show } from "solid-js";
+import { createEffect, createMemo, createSignal, on, Show, untrack } from "solid-js";
 import type { ChatApi } from "../../api/chat-api";
+import { branchOf, type Step } from "../../state/branch";
 import { type Exchange, isActive, newExchange } from "../../state/conversation";
-import { NEW_THREAD } from "../../state/drafts";
+import type { Where } from "../../state/conversations";
+import { editPlace, NEW_THREAD } from "../../state/drafts";
 import { type Failure, failureOf } from "../../state/failure";
 import { chatPath } from "../../state/route";
+import { failureText } from "../../texts/chat";
 import { useApp, useTexts } from "../app-context";
 import { Composer } from "../composer/composer";
 import { ThreadFailure } from "../pages/pages";
@@ -25,9 +28,11 @@ export function ChatPage(props: { api: ChatApi; threadId: string | undefined }) 
     const first = starting();
     return conversation()?.exchanges ?? (first ? [first] : []);
   };
+  const steps = createMemo((): Step[] => branchOf(exchanges(), conversation()?.chosen ?? {}));
   const isBusy = () => starting() !== undefined || exchanges().some(isActive);
   const title = () =>
-    (props.threadId && app.threads.find(props.threadId)?.title) || exchanges()[0]?.question.text.slice(0, 80);
+    (props.threadId && app.threads.find(props.threadId)?.title) ||
+    steps()[0]?.exchange.question.text.slice(0, 80);
 
   createEffect(
     on(place, here => {
@@ -42,12 +47,11 @@ export function ChatPage(props: { api: ChatApi; threadId: string | undefined }) 
 
   /** After a reload in the middle of sending: the thread shows that the message has arrived. */
   function forgetArrived(here: string) {
-    const sent = app.drafts.sentText(here);
-    const questions = app.conversations.get(here)?.exchanges ?? [];
-    if (sent === undefined || questions.at(-1)?.question.text !== sent || text() !== sent) return;
+    const sent = app.drafts.sentId(here);
+    const known = app.conversations.get(here)?.exchanges ?? [];
+    if (sent === undefined || !known.some(({ question }) => question.clientMessageId === sent)) return;
     app.drafts.forgetSent(here);
-    app.drafts.write(here, "");
-    if (place() === here) setText("");
+    if (place() === here) setText(app.drafts.read(here));
   }
 
   function type(value: string) {
@@ -75,7 +79,8 @@ export function ChatPage(props: { api: ChatApi; threadId: string | undefined }) 
         return app.session.notice(failureOf(error));
       }
     }
-    const asked = ask(here, message, id);
+    const behind = isHandover ? undefined : untrack(steps).at(-1)?.exchange;
+    const asked = ask(here, message, id, behind && { behind });
     if (isHandover) app.navigation.go(chatPath(here), { replace: true });
     setStarting(undefined);
     const failure = await asked;
@@ -85,12 +90,29 @@ export function ChatPage(props: { api: ChatApi; threadId: string | undefined }) 
     return failure;
   }
 
+  /** Asks a question anew, as it was or changed. The earlier version is kept. */
+  async function askInstead(instead: Exchange, message: string): Promise<void> {
+    const { threadId } = props;
+    if (threadId === undefined) return;
+    const draft = editPlace(instead);
+    const id = app.drafts.markSent(draft, message);
+    const failure = await ask(threadId, message, id, { instead });
+    if (failure && message !== instead.question.text) app.drafts.giveBack(draft);
+    else app.drafts.forgetSent(draft);
+    if (failure) app.toasts.show({ text: failureText(texts(), failure) });
+  }
+
   /** Tokens may have been granted since the balance was used up: then the message goes out after all. */
-  async function ask(threadId: string, message: string, id: string): Promise<Failure | undefined> {
-    const failure = await app.conversations.ask(threadId, message, id);
-    if (failure?.kind !== "out_of_tokens" || !isDue(failure.nextGrantAt)) return failure;
+  async function ask(
+    threadId: string,
+    message: string,
+    id: string,
+    where?: Where,
+  ): Promise<Failure | undefined> {
+    const failure = await app.conversations.ask(threadId, message, id, where);
+    if (failure?.kind !== "out_of_tokens") return failure;
     await app.session.refresh();
-    return app.conversations.ask(threadId, message, id);
+    return isDue(failure.nextGrantAt) ? app.conversations.ask(threadId, message, id, where) : failure;
   }
 
   return (
@@ -108,12 +130,8 @@ export function ChatPage(props: { api: ChatApi; threadId: string | undefined }) 
         <Transcript
           threadId={props.threadId}
           conversation={conversation()}
-          exchanges={exchanges()}
-          onAsk={message => void send(message)}
-          onEdit={message => {
-            type(message);
-            document.getElementById("message")?.focus();
-          }}
+          steps={steps()}
+          onAskInstead={askInstead}
           isBusy={isBusy()}
         />
         <Composer

@@ -1,20 +1,23 @@
-import { createMemo, For, Show } from "solid-js";
+import { createMemo, createSignal, For, Show } from "solid-js";
 import { type Answer, type Exchange, isActive } from "../../state/conversation";
+import { editPlace } from "../../state/drafts";
 import { Icon } from "../../ui/icon";
 import { fileAddress } from "../../ui/markdown/addresses";
 import { Markdown } from "../../ui/markdown/markdown";
-import { useTexts } from "../app-context";
+import { useApp, useTexts } from "../app-context";
 import { AnswerActions } from "./answer-actions";
 import { CopyButton } from "./copy-button";
+import { QuestionForm } from "./question-form";
 
 interface ExchangeProps {
   threadId: string | undefined;
   exchange: Exchange;
+  /** All versions of the exchange, oldest first. */
+  versions: readonly Exchange[];
   isLast: boolean;
   isBusy: boolean;
   isStopping: boolean;
-  onAsk: (text: string) => void;
-  onEdit: (text: string) => void;
+  onAskInstead: (instead: Exchange, text: string) => Promise<void>;
 }
 
 /** A question and its answer. */
@@ -30,25 +33,8 @@ export function ExchangeView(props: ExchangeProps) {
 
   return (
     <article class="exchange" classList={{ last: props.isLast }}>
-      <section class="question">
-        <h2 class="sr-only">{texts().you}</h2>
-        <div class="question-text" dir="auto">
-          {props.exchange.question.text}
-        </div>
-        <div class="actions">
-          <CopyButton text={props.exchange.question.text} />
-          <button
-            type="button"
-            class="icon-button small"
-            aria-label={texts().edit}
-            title={texts().edit}
-            onClick={() => props.onEdit(props.exchange.question.text)}
-          >
-            <Icon name="pencil" />
-          </button>
-        </div>
-      </section>
-      <section class="answer" classList={{ active: isActive(props.exchange) }}>
+      <Question {...props} />
+      <section class="answer" classList={{ active: isActive(props.exchange) }} data-status={answer().status}>
         <h2 class="sr-only">{texts().answer}</h2>
         <Show when={isThinking()}>
           <p class="thinking">{texts().thinking}</p>
@@ -67,12 +53,71 @@ export function ExchangeView(props: ExchangeProps) {
           <AnswerActions
             threadId={props.threadId}
             exchange={props.exchange}
+            versions={props.versions}
             canRegenerate={props.isLast && !props.isBusy}
-            onRegenerate={() => props.onAsk(props.exchange.question.text)}
+            onRegenerate={() => askAgain(props)}
           />
         </Show>
       </section>
     </article>
+  );
+}
+
+/** The same question once more. */
+function askAgain({ exchange, onAskInstead }: ExchangeProps): void {
+  void onAskInstead(exchange, exchange.question.text);
+}
+
+function Question(props: ExchangeProps) {
+  const app = useApp();
+  const texts = useTexts();
+  const question = () => props.exchange.question;
+  const draft = () => editPlace(props.exchange);
+  // A change that was not sent is there again, also after a reload.
+  const [isEditing, setEditing] = createSignal(app.drafts.read(draft()) !== "");
+
+  function send(text: string) {
+    setEditing(false);
+    void props.onAskInstead(props.exchange, text);
+  }
+
+  return (
+    <section class="question">
+      <h2 class="sr-only">{texts().you}</h2>
+      <Show
+        when={!isEditing()}
+        fallback={
+          <QuestionForm
+            text={app.drafts.read(draft()) || question().text}
+            isBusy={props.isBusy}
+            onInput={text => app.drafts.write(draft(), text)}
+            onSend={send}
+            onCancel={() => {
+              app.drafts.write(draft(), "");
+              setEditing(false);
+            }}
+          />
+        }
+      >
+        <div class="question-text" dir="auto">
+          {question().text}
+        </div>
+        <div class="actions">
+          <CopyButton text={question().text} />
+          <Show when={question().id}>
+            <button
+              type="button"
+              class="icon-button small"
+              aria-label={texts().edit}
+              title={texts().edit}
+              onClick={() => setEditing(true)}
+            >
+              <Icon name="pencil" />
+            </button>
+          </Show>
+        </div>
+      </Show>
+    </section>
   );
 }
 
@@ -115,7 +160,7 @@ function Ending(props: ExchangeProps) {
       <p class="ending" data-status={answer().status}>
         {reason()}{" "}
         <Show when={canAskAgain() && answer().error?.isRetryable !== false}>
-          <button type="button" class="link" onClick={() => props.onAsk(props.exchange.question.text)}>
+          <button type="button" class="link" onClick={() => askAgain(props)}>
             {texts().askAgain}
           </button>
         </Show>

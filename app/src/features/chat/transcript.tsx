@@ -1,4 +1,5 @@
-import { createEffect, createSignal, For, on, onMount, Show } from "solid-js";
+import { createEffect, createMemo, createSignal, For, on, onMount, Show } from "solid-js";
+import type { Step } from "../../state/branch";
 import type { Exchange } from "../../state/conversation";
 import type { Conversation } from "../../state/conversations";
 import { Icon } from "../../ui/icon";
@@ -10,10 +11,9 @@ import { ExchangeView } from "./exchange-view";
 interface TranscriptProps {
   threadId: string | undefined;
   conversation: Conversation | undefined;
-  exchanges: readonly Exchange[];
+  steps: readonly Step[];
   isBusy: boolean;
-  onAsk: (text: string) => void;
-  onEdit: (text: string) => void;
+  onAskInstead: (instead: Exchange, text: string) => Promise<void>;
 }
 
 export function Transcript(props: TranscriptProps) {
@@ -23,13 +23,16 @@ export function Transcript(props: TranscriptProps) {
   let scroller!: HTMLDivElement;
   let content!: HTMLDivElement;
 
+  const exchanges = createMemo(() => props.steps.map(({ exchange }) => exchange));
+  const last = () => exchanges().at(-1);
+
   onMount(() => setStick(createStickToBottom(scroller, content)));
   createEffect(on([() => props.threadId, stick], () => stick()?.jump()));
   // Whoever asks wants to see the answer.
   createEffect(
     on(
-      () => props.exchanges.at(-1)?.key,
-      () => props.exchanges.at(-1)?.answer.status === "active" && stick()?.jump(),
+      () => last()?.key,
+      () => last()?.answer.status === "active" && stick()?.jump(),
       { defer: true },
     ),
   );
@@ -42,7 +45,7 @@ export function Transcript(props: TranscriptProps) {
   }
 
   const isLoading = () => props.conversation?.status === "loading";
-  const isEmpty = () => !isLoading() && props.exchanges.length === 0;
+  const isEmpty = () => !isLoading() && props.steps.length === 0;
 
   return (
     <div class="transcript-frame">
@@ -78,16 +81,16 @@ export function Transcript(props: TranscriptProps) {
               {texts().older}
             </button>
           </Show>
-          <For each={props.exchanges}>
+          <For each={exchanges()}>
             {(exchange, index) => (
               <ExchangeView
                 threadId={props.threadId}
                 exchange={exchange}
-                isLast={index() === props.exchanges.length - 1}
+                versions={props.steps[index()]?.versions ?? []}
+                isLast={index() === exchanges().length - 1}
                 isBusy={props.isBusy}
                 isStopping={props.conversation?.isStopping ?? false}
-                onAsk={props.onAsk}
-                onEdit={props.onEdit}
+                onAskInstead={props.onAskInstead}
               />
             )}
           </For>
@@ -104,7 +107,7 @@ export function Transcript(props: TranscriptProps) {
           {texts().jumpToLatest}
         </button>
       </Show>
-      <Announcer threadId={props.threadId} status={props.exchanges.at(-1)?.answer.status} />
+      <Announcer threadId={props.threadId} status={last()?.answer.status} />
     </div>
   );
 }

@@ -38,6 +38,14 @@ export function Composer(props: ComposerProps) {
       { defer: true },
     ),
   );
+  // More tokens have come, from wherever: what was said about too few is over.
+  createEffect(
+    on(
+      () => app.session.account.tokenBalance,
+      (now, before) => before !== undefined && now > before && setFailure(undefined),
+      { defer: true },
+    ),
+  );
   // Where CSS cannot size a field by its content, this does.
   createEffect(() => {
     if (CSS.supports("field-sizing", "content")) return;

@@ -7,9 +7,11 @@ export function OutOfTokens(props: { failure: Failure | undefined; onRefreshed: 
   const app = useApp();
   const texts = useTexts();
   const formats = useFormats();
-  const nextGrantAt = () => (props.failure?.kind === "out_of_tokens" ? props.failure.nextGrantAt : undefined);
+  const { account } = app.session;
+  const nextGrantAt = () =>
+    (props.failure?.kind === "out_of_tokens" && props.failure.nextGrantAt) || account.nextGrantAt;
   /** Some are left, but fewer than this message needs. */
-  const hasSome = () => app.session.account.tokenBalance > 0;
+  const hasSome = () => account.tokenBalance > 0;
 
   async function check() {
     await app.session.refresh();
@@ -21,13 +23,22 @@ export function OutOfTokens(props: { failure: Failure | undefined; onRefreshed: 
       <h2>{hasSome() ? texts().failures.out_of_tokens : texts().outOfTokens}</h2>
       <p>
         {texts().outOfTokensText}{" "}
-        <Show when={nextGrantAt()} fallback={texts().askForTokens}>
+        <Show when={nextGrantAt()} fallback={account.moreTokensUrl ? "" : texts().askForTokens}>
           {date => texts().nextGrant(formats().dayAndTime(new Date(date())))}
         </Show>
       </p>
-      <button type="button" class="link" onClick={() => void check()}>
-        {texts().checkTokens}
-      </button>
+      <p class="ways-on">
+        <Show when={account.moreTokensUrl}>
+          {url => (
+            <a class="link" href={url()} target="_blank" rel="noreferrer">
+              {texts().moreTokens}
+            </a>
+          )}
+        </Show>
+        <button type="button" class="link" onClick={() => void check()}>
+          {texts().checkTokens}
+        </button>
+      </p>
     </section>
   );
 }

@@ -8,7 +8,7 @@
 import type { Token } from "marked";
 import { patchChildren } from "./patch";
 import { steady } from "./steady";
-import { buildTree, lex, type Node as TreeNode, type TreeOptions } from "./tree";
+import { buildTree, lex, Outline, type Node as TreeNode, type TreeOptions } from "./tree";
 
 /** A block stays open while one or two others follow it: a list, for one, goes on behind an empty line. */
 const OPEN_BLOCKS = 2;
@@ -25,6 +25,8 @@ export class MarkdownView {
   #text = "";
   #settled: TreeNode[] = [];
   #open: TreeNode[] = [];
+  /** The headings of the settled blocks. */
+  #outline = new Outline();
   readonly #reported = new WeakMap<HTMLElement, string>();
 
   constructor(root: HTMLElement) {
@@ -52,8 +54,8 @@ export class MarkdownView {
     const rest = text.slice(this.#text.length);
     const tokens = settledTokens(rest);
     const settledText = tokens.map(token => token.raw).join("");
-    const settled = buildTree(tokens, options);
-    const open = buildTree(lex(steady(rest.slice(settledText.length))), options);
+    const settled = buildTree(tokens, options, this.#outline);
+    const open = buildTree(lex(steady(rest.slice(settledText.length))), options, this.#outline.copy());
     patchChildren(this.#root, this.#open, [...settled, ...open], this.#settled.length);
     this.#settled.push(...settled);
     this.#text += settledText;
@@ -64,6 +66,7 @@ export class MarkdownView {
   #reopen(): void {
     this.#open = [...this.#settled, ...this.#open];
     this.#settled = [];
+    this.#outline = new Outline();
     this.#text = "";
   }
 

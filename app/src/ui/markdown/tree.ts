@@ -76,8 +76,32 @@ export function lex(markdown: string): Token[] {
   return new Lexer({ gfm: true, tokenizer: new ChatTokenizer() }).lex(text);
 }
 
-export function buildTree(tokens: readonly Token[], options: TreeOptions): Node[] {
-  const builder = new TreeBuilder(options);
+/**
+ * Which headings a text has had. Models begin anywhere and leave levels out; readers of the page's outline
+ * shall not stumble over that, so a heading is as deep as the headings that it stands under.
+ */
+export class Outline {
+  readonly #depths: number[];
+
+  constructor(depths: readonly number[] = []) {
+    this.#depths = [...depths];
+  }
+
+  copy(): Outline {
+    return new Outline(this.#depths);
+  }
+
+  /** Takes a heading of Markdown's depth 1 to 6, and returns its tag. */
+  tag(depth: number): Tag {
+    while ((this.#depths.at(-1) ?? 0) >= depth) this.#depths.pop();
+    this.#depths.push(depth);
+    return `h${Math.min(HEADING_OFFSET + this.#depths.length, 6)}` as Tag;
+  }
+}
+
+/** `outline`: what the text before has had; it is carried on. */
+export function buildTree(tokens: readonly Token[], options: TreeOptions, outline = new Outline()): Node[] {
+  const builder = new TreeBuilder(options, outline);
   return tokens.flatMap(token => builder.block(token as MarkedToken));
 }
 
@@ -87,10 +111,12 @@ function element(tag: Tag, children: Node[], attributes: Element["attributes"] =
 
 class TreeBuilder {
   readonly #options: TreeOptions;
+  readonly #outline: Outline;
   #isInLink = false;
 
-  constructor(options: TreeOptions) {
+  constructor(options: TreeOptions, outline: Outline) {
     this.#options = options;
+    this.#outline = outline;
   }
 
   block(token: MarkedToken): Node[] {
@@ -101,7 +127,7 @@ class TreeBuilder {
       case "paragraph":
         return [element("p", this.inline(token.tokens))];
       case "heading":
-        return [element(headingTag(token.depth), this.inline(token.tokens))];
+        return [element(this.#outline.tag(token.depth), this.inline(token.tokens))];
       case "code":
         return [this.#code(token)];
       case "blockquote":
@@ -227,10 +253,6 @@ class TreeBuilder {
     const attributes = this.#isInLink ? undefined : this.#options.addresses.link(decodeEntities(token.href));
     return attributes ? element("a", [text], { ...attributes, class: "picture" }) : text;
   }
-}
-
-function headingTag(depth: number): Tag {
-  return `h${Math.min(depth + HEADING_OFFSET, 6)}` as Tag;
 }
 
 function closingIndex(tokens: readonly Token[], from: number, tag: string): number {
