@@ -17,7 +17,7 @@ COMPILE := $(UV) pip compile --quiet --universal --python-version 3.11 --generat
 # A variable given to make as an option of a program; what the shell happens to export does not count.
 option = $(if $(findstring command,$(origin $(1))),$(2) '$(subst ','\'',$($(1)))')
 
-.PHONY: help setup packages app run test judges token audit bench lint fmt lock
+.PHONY: help setup packages browser app run test judges token audit dead-letters bench lint fmt lock
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -27,14 +27,18 @@ setup: packages $(VENV)/.installed ## install what is missing
 packages:
 	@deploy/embedded/install-packages rabbitmq-server redis-server
 
+browser:
+	@deploy/embedded/install-packages chromium
+
 app: $(VENV)/.installed app/dist/index.html ## build the app
 
 run: setup app ## start everything on this machine, until Ctrl-C (PORT=8080 DATA_DIR=.run WORKERS=1)
 	@$(BIN)/python -m embedded
 
-test: setup $(if $(PIPEDRIVE_OPENAPI),$(JUDGES)) ## run all tests (ARGS="-k name" for some)
+test: setup browser app $(if $(PIPEDRIVE_OPENAPI),$(JUDGES)) ## run all tests (ARGS="-k name" for some)
+	$(if $(ARGS),,$(NPM) test && $(NPM) run test:browser)
 	@$(if $(PIPEDRIVE_OPENAPI),,echo "Without PIPEDRIVE_OPENAPI, Pipedrive's own description judges nothing here.")
-	$(BIN)/pytest $(if $(PIPEDRIVE_OPENAPI),,--ignore=tests/judges) $(ARGS)
+	$(BIN)/pytest --numprocesses 2 --dist loadfile $(if $(PIPEDRIVE_OPENAPI),,--ignore=tests/judges) $(ARGS)
 
 judges: setup $(JUDGES) ## have the Pipedrive simulator judged by others (PIPEDRIVE_OPENAPI=openapi-v2.yaml)
 	$(BIN)/pytest tests/judges $(ARGS)
@@ -47,14 +51,21 @@ token: $(VENV)/.installed ## print a session token: USER=u1 [ROLE=operator] [COM
 audit: $(VENV)/.installed ## check the ledger's promises on what runs, or on DB_URL
 	@$(BIN)/python -m embedded.audit $(ARGS)
 
+dead-letters: $(VENV)/.installed ## look at what was set aside, and act on it (ARGS="list"; ARGS="replay QUEUE --all")
+	@$(BIN)/python -m embedded.dead_letters $(if $(ARGS),$(ARGS),list)
+
 bench: setup ## measure on this machine and print a table
 	@PYTHONPATH=tests $(BIN)/python -m bench.run
 
-lint: $(VENV)/.installed ## check style, types and the borders between packages
+nemesis: setup ## break everything under load and account for every token: SEED=1 MINUTES=10
+	@PYTHONPATH=tests $(BIN)/python -m nemesis.run $(call option,SEED,--seed) $(call option,MINUTES,--minutes)
+
+lint: $(VENV)/.installed app/node_modules/.installed ## check style, types and the borders between packages
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/pyright
 	$(BIN)/lint-imports
+	$(NPM) run lint
 
 fmt: $(VENV)/.installed ## format, and mend what can be mended alone
 	$(BIN)/ruff check --fix
@@ -88,7 +99,8 @@ lock: $(UV) ## resolve all requirements anew, with hashes and without hosts
 	$(COMPILE) $(PACKAGES:%=%/pyproject.toml) --group pyproject.toml:dev --output-file requirements/dev.txt
 	$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-deps \
 		--custom-compile-command "make lock" requirements/model.in --output-file requirements/model.txt
-	$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes -c requirements/dev.txt \
-		--custom-compile-command "make lock" requirements/build.in --output-file requirements/build.txt
+	for r in build node; do \
+		$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes -c requirements/dev.txt \
+			--custom-compile-command "make lock" requirements/$$r.in --output-file requirements/$$r.txt || exit 1; done
 	for s in $(SERVICES); do \
 		$(COMPILE) services/$$s/pyproject.toml -c requirements/dev.txt --output-file requirements/$$s.txt || exit 1; done

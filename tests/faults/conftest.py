@@ -1,0 +1,23 @@
+"""Servers that the fault tests may kill, freeze and flush: nobody else uses them."""
+
+from collections.abc import AsyncGenerator
+
+import httpx
+import pytest
+
+from support.servers import KINDS, PrivateServers, private_servers
+
+
+@pytest.fixture(scope="session")
+async def mortal_servers() -> AsyncGenerator[PrivateServers]:
+    async with private_servers(*KINDS) as servers:
+        yield servers
+
+
+@pytest.fixture(scope="session")
+async def mortal_management(mortal_servers: PrivateServers) -> AsyncGenerator[httpx.AsyncClient]:
+    """The management API of their broker."""
+    async with httpx.AsyncClient(
+        base_url=mortal_servers.management_url, trust_env=False, timeout=30
+    ) as client:
+        yield client

@@ -1,0 +1,1 @@
+"""Users chat while everything around them breaks, by a plan that is made from one number."""
