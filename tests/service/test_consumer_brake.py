@@ -21,6 +21,7 @@ class Dependency:
     def __init__(self) -> None:
         self.is_away = True
         self.asked = 0
+        self.attempts: Counter[int] = Counter()
         self.handled: Counter[str] = Counter()
 
     async def each(self, delivery: Delivery) -> Outcome:
@@ -28,6 +29,7 @@ class Dependency:
         if self.is_away:
             raise Unavailable
         self.handled[delivery.message_id] += 1
+        self.attempts[delivery.attempt] += 1
         return Done()
 
     async def batch(self, deliveries: list[Delivery]) -> list[Outcome]:
@@ -62,14 +64,17 @@ async def test_messages_wait_untouched_until_one_of_them_succeeds(amqp_url: str)
         await broker.consume(QUEUE, dependency.each, prefetch=10)
         await publish(broker, 80)
         await until(lambda: is_braked(QUEUE))
-        # One probe, and one more: that shows that it goes on by itself.
+        # One is tried, and one more: that shows that it goes on by itself.
         before = dependency.asked
         await until(lambda: dependency.asked >= before + 2)
-        # The last twenty, and what was being handled when they were counted, and single probes since.
+        # The last twenty, and what was being handled when they were counted, and single ones since.
         assert dependency.asked <= 20 + 10 + 10
         dependency.is_away = False
         await until(lambda: len(dependency.handled) == 80)
         assert not is_braked(QUEUE)
+        # Of those that failed before it braked one attempt is gone; whoever was tried meanwhile kept theirs.
+        assert set(dependency.attempts) <= {1, 2}
+        assert dependency.attempts[2] < 20
         assert await broker.dead_letters().depth(QUEUE) == 0
     assert set(dependency.handled.values()) == {1}
 

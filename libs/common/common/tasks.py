@@ -37,6 +37,15 @@ async def background_tasks(*loops: Coroutine[Any, Any, None]) -> AsyncGenerator[
             _, running = await asyncio.wait(running, timeout=_CANCEL_AGAIN_S)
 
 
+def is_told_to_stop() -> bool:
+    """Tell, within `except CancelledError`, whether this task was cancelled, or a library's future was.
+
+    A half-open connection to RabbitMQ ends in a CancelledError that nobody asked for.
+    """
+    task = asyncio.current_task()
+    return task is None or task.cancelling() > 0
+
+
 def _report(task: asyncio.Task[None]) -> None:
     if not task.cancelled() and (error := task.exception()):
         log.error("background_task_failed", task=task.get_name(), exc_info=error)

@@ -74,15 +74,12 @@ async def start(settings: Settings) -> AsyncGenerator[Sequence[Check]]:
             active.cancel(delivery.message.run_id)
             return Done()
 
-        async def broker_check() -> Sequence[str]:
-            return broker.check()
-
         async with background_tasks(
             writer.run(), active.keep_leases(), recover_runs(runs, execute, every_s=settings.recovery_every_s)
         ) as tasks_check:
             await broker.consume(topology.RUN_CANCELS, cancel, prefetch=100)
             await broker.consume(topology.RUNS, execute, prefetch=settings.runs_max)
-            yield (mongo_check(db), broker_check, tasks_check)
+            yield (mongo_check(db), broker.check, tasks_check)
             await broker.drain(grace_s=settings.drain_s)
             await writer.settled(timeout_s=2)
     await engine.close()

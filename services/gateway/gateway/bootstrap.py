@@ -1,7 +1,7 @@
 """Joins the parts of the gateway: the one place that knows all of them."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
 from common import redis_client
@@ -73,9 +73,6 @@ async def open_services(settings: Settings) -> AsyncGenerator[Services]:
             message_bytes_max=settings.message_bytes_max,
         )
 
-        async def broker_check() -> Sequence[str]:
-            return broker.check()
-
         yield Services(
             settings=settings,
             clock=clock,
@@ -92,7 +89,7 @@ async def open_services(settings: Settings) -> AsyncGenerator[Services]:
             ask=ask,
             inbox=inbox,
             dashboard=make_dashboard(db, ask, letters=broker.dead_letters(), management=management),
-            checks=(mongo_check(db), broker_check, loops_check),
+            checks=(mongo_check(db), broker.check, loops_check),
             stopping=stopping,
         )
         await ask.drain()

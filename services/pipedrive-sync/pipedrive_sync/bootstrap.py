@@ -63,10 +63,7 @@ async def start(settings: Settings) -> AsyncGenerator[Sequence[Check]]:
         await broker.consume(CRM_BALANCES, parts.balances, prefetch=100)
         await broker.consume(NOTIFICATIONS, parts.handle, prefetch=settings.pipedrive_notifications_max)
 
-        async def broker_check() -> Sequence[str]:
-            return broker.check()
-
-        yield (mongo_check(db), broker_check, loops_check)
+        yield (mongo_check(db), broker.check, loops_check)
         await broker.drain(grace_s=settings.drain_s)
     db.client.close()
 

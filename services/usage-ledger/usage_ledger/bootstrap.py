@@ -116,9 +116,6 @@ async def start(settings: Settings) -> AsyncGenerator[Sequence[Check]]:
 
         audit = TailAudit(db, clock, hold_ttl=settings.hold_ttl)
 
-        async def broker_check() -> Sequence[str]:
-            return broker.check()
-
         loops = [
             ledger.outbox.run(),
             every(settings.sweep_every_s, sweep, name="sweep"),
@@ -131,7 +128,7 @@ async def start(settings: Settings) -> AsyncGenerator[Sequence[Check]]:
             await broker.consume_batches(
                 RUN_FINISHED, ledger.settle_runs, batch_max=settings.settle_batch_max
             )
-            yield (mongo_check(db), broker_check, tasks_check, audit.check)
+            yield (mongo_check(db), broker.check, tasks_check, audit.check)
             await broker.drain(grace_s=settings.drain_s)
         await ledger.rollups.fold()
         for writer in ledger.writers:

@@ -1,8 +1,7 @@
 """Keeps a consumer from failing message after message while what its handler needs is away.
 
-Every failure costs a message one of its attempts, and after the last one it is a dead letter. So when most
-of the last messages failed, the rest wait where they are, unacknowledged and untouched, and one at a time
-is let through as a probe, after a pause that grows. The first that succeeds lets all go on.
+When most of the last messages failed, the rest wait where they are, unacknowledged and untouched, and one
+after the other is let through, after a pause that grows. The first that succeeds lets all go on.
 
 A queue goes on delivering until the prefetch is full and then stops. The consumer stays its queue's
 consumer: a stand-by would find the same dependency away.
@@ -10,8 +9,7 @@ consumer: a stand-by would find the same dependency away.
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncGenerator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
 
 from common.amqp.delivery import Done, Outcome, RetryLater
 from common.log import get_logger
@@ -33,25 +31,33 @@ class Brake:
         self._first_pause_s = pause_s
         self._pause_s = pause_s
         self._failures: deque[bool] = deque(maxlen=_LAST)
-        self._probe = asyncio.Lock()
+        self._turn = asyncio.Lock()
         self._waiting: set[asyncio.Task[object]] = set()
         self.is_on = False
         CONSUMERS_BRAKED.labels(queue=queue).set(0)
 
-    @asynccontextmanager
-    async def admitted(self) -> AsyncGenerator[None]:
-        """Enter when messages may be handled: at once, or as the probe."""
-        is_probe = await self._admit()
+    async def admit(self) -> None:
+        """Return when a message may be handled: at once, or in its turn.
+
+        A turn does not wait for the end of the one before, which may be an answer of minutes.
+        """
+        if not self.is_on:
+            return
+        task = asyncio.current_task()
+        assert task is not None
+        self._waiting.add(task)
         try:
-            yield
+            async with self._turn:
+                if self.is_on:
+                    await asyncio.sleep(self._pause_s)
+                    self._pause_s = min(2 * self._pause_s, _PAUSE_MAX_S)
         finally:
-            if is_probe:
-                self._probe.release()
+            self._waiting.discard(task)
 
     def note(self, outcomes: Sequence[Outcome]) -> None:
-        """Tell what became of messages that were admitted, before leaving."""
+        """Tell what became of messages that were admitted."""
         if not self.is_on:
-            self._failures.extend(isinstance(outcome, RetryLater) for outcome in outcomes)
+            self._failures.extend(_has_failed(outcome) for outcome in outcomes if not _is_busy(outcome))
             if len(self._failures) == _LAST and sum(self._failures) >= _FAILED_MIN:
                 self._set(on=True)
         elif any(isinstance(outcome, Done) for outcome in outcomes):
@@ -59,31 +65,17 @@ class Brake:
             self._pause_s = self._first_pause_s
             self._set(on=False)
 
+    def keeps(self, outcome: Outcome) -> bool:
+        """Tell whether a message that failed is to be tried again by us, so that it keeps its attempts.
+
+        A bug may be the message's own: it spends its attempts, or the queue would never be empty.
+        """
+        return self.is_on and isinstance(outcome, RetryLater) and outcome.cause != "bug"
+
     def let_go(self) -> None:
         """Cancel whoever waits, so that the broker gets their messages back."""
         for task in self._waiting:
             task.cancel()
-
-    async def _admit(self) -> bool:
-        if not self.is_on:
-            return False
-        task = asyncio.current_task()
-        assert task is not None
-        self._waiting.add(task)
-        try:
-            await self._probe.acquire()
-            try:
-                if self.is_on:
-                    await asyncio.sleep(self._pause_s)
-                    self._pause_s = min(2 * self._pause_s, _PAUSE_MAX_S)
-                    return True
-            except asyncio.CancelledError:
-                self._probe.release()
-                raise
-            self._probe.release()
-            return False
-        finally:
-            self._waiting.discard(task)
 
     def _set(self, *, on: bool) -> None:
         self.is_on = on
@@ -92,3 +84,11 @@ class Brake:
             log.warning("consumer_braked", queue=self._queue, failed=sum(self._failures), of=_LAST)
         else:
             log.info("consumer_released", queue=self._queue)
+
+
+def _is_busy(outcome: Outcome) -> bool:
+    return isinstance(outcome, RetryLater) and outcome.cause == "busy"
+
+
+def _has_failed(outcome: Outcome) -> bool:
+    return isinstance(outcome, RetryLater)

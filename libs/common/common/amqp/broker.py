@@ -25,6 +25,7 @@ from common.ids import new_id
 _HEARTBEAT_S = 10
 _CONNECT_TIMEOUT_S = 5
 _RECONNECT_PAUSE_S = 1
+_READY_WITHIN_S = 0.1
 
 
 class Broker:
@@ -90,12 +91,12 @@ class Broker:
         """Stop taking on all consumers and let what is in flight end."""
         await asyncio.gather(*(consumer.drain(grace_s=grace_s) for consumer in self._consumers))
 
-    def check(self) -> list[str]:
+    async def check(self) -> list[str]:
         """Say what is wrong, for readiness. Empty is well."""
         wrong = [
-            f"the {purpose} connection to RabbitMQ is down"
+            f"the {purpose} connection to RabbitMQ {problem}"
             for purpose, connection in self._connections.items()
-            if connection.is_closed or not connection.connected.is_set()
+            if (problem := await _problem_of(connection))
         ]
         wrong += [f"not consuming from {c.queue}" for c in self._consumers if not c.taking]
         return wrong
@@ -130,3 +131,15 @@ class Broker:
         await consumer.start()
         self._consumers.append(consumer)
         return consumer
+
+
+async def _problem_of(connection: RobustConnection) -> str | None:
+    if connection.is_closed or not connection.connected.is_set() or connection.transport is None:
+        return "is down"
+    try:
+        async with asyncio.timeout(_READY_WITHIN_S):
+            # Waits while the broker blocks the connection: it tells so to those that have published.
+            await connection.transport.ready()
+    except TimeoutError:
+        return "is blocked: RabbitMQ is short of memory or disk"
+    return None

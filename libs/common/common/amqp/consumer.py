@@ -20,7 +20,6 @@ from common.amqp.delivery import (
     BatchHandler,
     DeadLetter,
     Delivery,
-    Done,
     Handler,
     Outcome,
     RetryLater,
@@ -32,8 +31,12 @@ from common.amqp.topology import RETRY_DELAYS_S, ExclusiveQueue, Queue
 from common.errors import Malformed, Unavailable
 from common.log import get_logger
 from common.metrics import CONSUMED
+from common.tasks import is_told_to_stop
 
 log = get_logger()
+
+_MOVE_PAUSE_S = 1.0
+_MOVE_PAUSE_MAX_S = 30.0
 
 
 class Consumer(ABC):
@@ -55,10 +58,6 @@ class Consumer(ABC):
     def taking(self) -> bool:
         """Tell whether the broker still knows us as a consumer (it may cancel one in silence)."""
         return self._tag is not None and not self._source.channel.is_closed
-
-    @property
-    def in_flight(self) -> int:
-        return len(self._tasks)
 
     async def drain(self, *, grace_s: float) -> None:
         """Stop taking, let what is in flight end within the grace, hand the rest back to the broker."""
@@ -84,15 +83,19 @@ class Consumer(ABC):
     @abstractmethod
     async def _on_message(self, incoming: AbstractIncomingMessage) -> None: ...
 
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        return task
 
-    def _note(self, outcomes: Sequence[Outcome]) -> None:
-        # Where no attempts are counted, none are worth saving.
-        if isinstance(self.queue, Queue) and self.queue.has_dead_letters:
-            self._brake.note(outcomes)
+    def _keeps(self, outcomes: Sequence[Outcome]) -> bool:
+        """Note what became of messages; tell whether to try them again instead of settling them."""
+        if not isinstance(self.queue, Queue) or not self.queue.has_dead_letters:
+            # Where no attempts are counted, none are worth saving.
+            return False
+        self._brake.note(outcomes)
+        return self._tag is not None and all(self._brake.keeps(outcome) for outcome in outcomes)
 
     def _decode(self, incoming: AbstractIncomingMessage) -> Delivery | DeadLetter:
         try:
@@ -101,30 +104,41 @@ class Consumer(ABC):
             return DeadLetter(error.detail)
 
     async def _settle(self, incoming: AbstractIncomingMessage, outcome: Outcome) -> None:
+        """Acknowledge a delivery, after its copy is where it belongs. Never raises, but when told to stop."""
         CONSUMED.labels(queue=self._label, outcome=type(outcome).__name__).inc()
         try:
-            match outcome:
-                case Done():
-                    pass
-                case RetryLater(reason=reason):
-                    await self._retry(incoming, reason)
-                case DeadLetter(reason=reason):
-                    await self._set_aside(incoming, reason)
+            await self._moved(incoming, outcome)
             await incoming.ack()
-        except Unavailable as error:
-            # The copy is not safely stored, so the original must stay: it goes back to its queue.
-            log.warning("message_not_moved", queue=self._source.name, code=error.code)
-            await self._give_back(incoming)
+        except asyncio.CancelledError:
+            # The library cancels who waits for a connection that it closes.
+            if is_told_to_stop():
+                raise
+            log.info("ack_lost", queue=self._label, error="CancelledError")
         except (AMQPError, ConnectionError, RuntimeError) as error:
-            log.info("ack_lost", queue=self._source.name, error=type(error).__name__)
+            log.info("ack_lost", queue=self._label, error=type(error).__name__)
+        except Exception:
+            # The edge: what cannot be settled stays with the broker, and must not end the consumer.
+            log.exception("not_settled", queue=self._label)
 
-    async def _give_back(self, incoming: AbstractIncomingMessage) -> None:
-        await asyncio.sleep(1)
-        try:
-            # reject, not nack: from RabbitMQ 4.3 on only reject counts towards the delivery limit.
-            await incoming.reject(requeue=True)
-        except (AMQPError, ConnectionError, RuntimeError) as error:
-            log.info("reject_lost", queue=self._source.name, error=type(error).__name__)
+    async def _moved(self, incoming: AbstractIncomingMessage, outcome: Outcome) -> None:
+        """Copy a message to where its outcome sends it.
+
+        While the broker takes no copy, the delivery is kept: to give it back would count as one more of
+        its deliveries, and after the last one it would be set aside though nothing is wrong with it.
+        """
+        pause_s = _MOVE_PAUSE_S
+        while True:
+            try:
+                if isinstance(outcome, RetryLater):
+                    await self._retry(incoming, outcome.reason)
+                elif isinstance(outcome, DeadLetter):
+                    await self._set_aside(incoming, outcome.reason)
+            except Unavailable as error:
+                log.warning("message_not_moved", queue=self._label, code=error.code, pause_s=pause_s)
+            else:
+                return
+            await asyncio.sleep(pause_s)
+            pause_s = min(2 * pause_s, _MOVE_PAUSE_MAX_S)
 
     async def _retry(self, incoming: AbstractIncomingMessage, reason: str) -> None:
         attempt = attempt_of(incoming)
@@ -182,12 +196,14 @@ class EachConsumer(Consumer):
         if isinstance(delivery, DeadLetter):
             await self._settle(incoming, delivery)
             return
-        async with self._brake.admitted():
+        while True:
+            await self._brake.admit()
             try:
                 outcome = await self._handler(delivery)
             except Exception as error:  # noqa: BLE001 - the edge: any failure becomes an outcome
                 outcome = outcome_of(error)
-            self._note([outcome])
+            if not self._keeps([outcome]):
+                break
         await self._settle(incoming, outcome)
 
 
@@ -207,10 +223,15 @@ class BatchConsumer(Consumer):
         self._handler = handler
         self._batch_max = batch_max
         self._arrived: asyncio.Queue[AbstractIncomingMessage] = asyncio.Queue()
+        self._worker: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
-        self._spawn(self._work())
+        self._worker = self._spawn(self._work())
         await super().start()
+
+    @property
+    def taking(self) -> bool:
+        return super().taking and self._worker is not None and not self._worker.done()
 
     async def _on_message(self, incoming: AbstractIncomingMessage) -> None:
         self._arrived.put_nowait(incoming)
@@ -229,28 +250,35 @@ class BatchConsumer(Consumer):
         while True:
             batch = [await self._arrived.get()]
             try:
-                async with self._brake.admitted():
-                    size_max = 1 if self._brake.is_on else self._batch_max
-                    while len(batch) < size_max and not self._arrived.empty():
-                        batch.append(self._arrived.get_nowait())
-                    await self._handle(batch)
+                await self._brake.admit()
+                size_max = 1 if self._brake.is_on else self._batch_max
+                while len(batch) < size_max and not self._arrived.empty():
+                    batch.append(self._arrived.get_nowait())
+                await self._handle(batch)
             finally:
                 for _ in batch:
                     self._arrived.task_done()
 
     async def _handle(self, batch: list[AbstractIncomingMessage]) -> None:
         decoded = [(incoming, self._decode(incoming)) for incoming in batch]
+        bad = [(incoming, item) for incoming, item in decoded if isinstance(item, DeadLetter)]
         good = [(incoming, item) for incoming, item in decoded if isinstance(item, Delivery)]
-        outcomes: list[Outcome] = []
-        if good:
-            try:
-                outcomes = await self._handler([delivery for _, delivery in good])
-            except Exception as error:  # noqa: BLE001 - the edge: any failure becomes an outcome
-                outcomes = [outcome_of(error)] * len(good)
-            self._note(outcomes)
-        settled = [(incoming, item) for incoming, item in decoded if isinstance(item, DeadLetter)]
-        settled += [(incoming, outcome) for (incoming, _), outcome in zip(good, outcomes, strict=True)]
-        await asyncio.gather(*(self._settle(incoming, outcome) for incoming, outcome in settled))
+        outcomes = await self._outcomes([delivery for _, delivery in good])
+        if outcomes and self._keeps(outcomes):
+            # Behind the others: the next one to be tried need not be the same.
+            for incoming, _ in good:
+                self._arrived.put_nowait(incoming)
+            good, outcomes = [], []
+        handled = [(incoming, outcome) for (incoming, _), outcome in zip(good, outcomes, strict=True)]
+        await asyncio.gather(*(self._settle(incoming, outcome) for incoming, outcome in [*bad, *handled]))
+
+    async def _outcomes(self, deliveries: list[Delivery]) -> list[Outcome]:
+        if not deliveries:
+            return []
+        try:
+            return await self._handler(deliveries)
+        except Exception as error:  # noqa: BLE001 - the edge: any failure becomes an outcome
+            return [outcome_of(error)] * len(deliveries)
 
 
 def outcome_of(error: Exception) -> Outcome:
@@ -260,4 +288,4 @@ def outcome_of(error: Exception) -> Outcome:
     if isinstance(error, Unavailable):
         return RetryLater(error.code)
     log.error("handler_failed", exc_info=error)
-    return RetryLater(f"bug: {type(error).__name__}")
+    return RetryLater(f"bug: {type(error).__name__}", cause="bug")

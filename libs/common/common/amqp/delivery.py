@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 from aio_pika.abc import AbstractIncomingMessage
 from pydantic import ValidationError
@@ -30,9 +31,14 @@ class Done:
 
 @dataclass(frozen=True, slots=True)
 class RetryLater:
-    """Not now: wait in the next retry tier; after the last, set aside as a dead letter."""
+    """Not now: wait in the next retry tier; after the last, set aside as a dead letter.
+
+    `cause`: something that others need as well is `away`, the handler has a `bug`, or the message's own
+    work is `busy` elsewhere, which says nothing of other messages.
+    """
 
     reason: str
+    cause: Literal["away", "bug", "busy"] = "away"
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from common.amqp.topology import exchange_of
 from common.clock import Clock, SystemClock
 from common.errors import Unavailable
 from common.events.envelope import Event, Message
+from common.tasks import is_told_to_stop
 
 _RETRY_PAUSE_S = 0.1
 
@@ -108,9 +109,7 @@ class Publisher:
                     except (AMQPError, ConnectionError, RuntimeError):
                         unknown = True
                     except asyncio.CancelledError:
-                        # A half-open connection ends in a CancelledError that nobody asked for.
-                        task = asyncio.current_task()
-                        if task is None or task.cancelling():
+                        if is_told_to_stop():
                             raise
                         unknown = True
                     else:

@@ -85,7 +85,7 @@ class ExecuteRun:
                     return Done()
                 case HeldElsewhere():
                     if waited_s >= patience_s:
-                        return RetryLater("held by another worker")
+                        return RetryLater("held by another worker", cause="busy")
                     await asyncio.sleep(1)
                     waited_s += 1
 
