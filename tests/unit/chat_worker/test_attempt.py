@@ -1,14 +1,13 @@
 """Every way in which a stream can fail, on a scripted model: what is shown, what is tried again."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import timedelta
 
 import pytest
 
 from chat_worker.engine.interface import (
     Delta,
-    EngineEvent,
     FileCited,
     Finished,
     InputTooLong,
@@ -30,50 +29,12 @@ from chat_worker.stream.output import RunOutput
 from common.events.envelope import TokenUsage
 from common.events.runs import RunRequestedV1
 from support.clock import FakeClock
+from support.scripted_engine import Script, ScriptedEngine
 
 USAGE = TokenUsage(input_tokens=3, output_tokens=2)
 FILE = FileCited("f1", "report.csv", "c1")
 DONE = Finished("completed", USAGE)
 ERROR = ProviderError("provider_busy", "busy", retryable=True)
-
-Script = list[EngineEvent | ModelError]
-
-
-class ScriptedEngine:
-    """Plays one script per request; counts how often it was asked to run and to resume."""
-
-    def __init__(self, *scripts: Script, snapshot: Snapshot | None = None) -> None:
-        self._scripts = list(scripts)
-        self._snapshot = snapshot
-        self.runs = 0
-        self.resumes = 0
-        self.asked: list[list[dict[str, str]]] = []
-        self.cancelled: list[str] = []
-
-    def run(self, spec: RunSpec) -> AsyncIterator[EngineEvent]:
-        self.runs += 1
-        self.asked.append(spec.input)
-        return self._play()
-
-    def resume(self, response_id: str) -> AsyncIterator[EngineEvent]:
-        self.resumes += 1
-        return self._play()
-
-    async def _play(self) -> AsyncIterator[EngineEvent]:
-        for step in self._scripts.pop(0):
-            if isinstance(step, ModelError):
-                raise step
-            yield step
-
-    async def cancel(self, response_id: str) -> Snapshot | None:
-        self.cancelled.append(response_id)
-        return self._snapshot
-
-    async def retrieve(self, response_id: str) -> Snapshot | None:
-        return self._snapshot
-
-    async def download(self, file: FileCited, *, bytes_max: int) -> bytes:
-        raise ProviderAmbiguous
 
 
 class KeptResponses:
@@ -298,17 +259,13 @@ async def test_a_run_that_may_have_been_worked_on_before_is_charged_when_it_is_s
 
 
 async def test_a_stop_that_comes_behind_the_terminal_event_keeps_its_figure():
-    listing = asyncio.Event()
-
-    class SlowLister(ScriptedEngine):
-        async def _play(self) -> AsyncIterator[EngineEvent]:
-            async for event in super()._play():
-                yield event
-            listing.set()
-            await asyncio.Event().wait()
-
-    attempt = attempt_on(SlowLister([Started("x", background=False), Delta("all"), DONE]))
-    await stopped_while(attempt, listing)
+    never = asyncio.Event()
+    attempt = attempt_on(ScriptedEngine([Started("x", background=False), Delta("all"), DONE, never]))
+    driving = asyncio.create_task(attempt.drive())
+    while attempt.ending is None:
+        await asyncio.sleep(0)
+    driving.cancel()
+    await asyncio.wait({driving})
     assert attempt.ending is not None
     assert attempt.ending.status == "completed"
     assert usage_of(attempt) == (USAGE, "provider")
@@ -352,7 +309,8 @@ async def test_a_takeover_from_a_worker_that_never_reached_the_model_starts_as_t
 
 
 async def test_without_its_question_a_kept_response_is_followed_and_never_started_anew():
-    engine = ScriptedEngine(*[[StreamLost()]] * 6)
+    lost: Script = [StreamLost()]
+    engine = ScriptedEngine(*[lost] * 6)
     attempt = attempt_on(engine, starts=1, response_id="bg", may_start=False)
     assert (await attempt.drive()).status == "interrupted"
     assert (engine.runs, engine.resumes) == (0, 6)

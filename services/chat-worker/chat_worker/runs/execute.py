@@ -4,6 +4,7 @@ import asyncio
 import hashlib
 import hmac
 from dataclasses import dataclass
+from typing import Protocol
 
 from pymongo.errors import PyMongoError
 from redis.asyncio import Redis
@@ -22,11 +23,11 @@ from chat_worker.stream.output import RunOutput
 from chat_worker.stream.reader import take_over_stream
 from chat_worker.stream.writer import StreamWriter
 from common.amqp.delivery import Delivery, Done, Outcome, RetryLater
-from common.amqp.publisher import Publisher
 from common.assistants import Assistant
 from common.clock import Clock
 from common.crash_points import CrashPoints
 from common.errors import Unavailable
+from common.events.envelope import Event
 from common.events.runs import RunRequestedV1
 from common.ids import answer_id
 from common.log import get_logger
@@ -42,6 +43,14 @@ _TOO_LATE = ProviderError(
 )
 _WITHDRAWN = ProviderError("withdrawn", "The message was withdrawn. Nothing was charged.", retryable=True)
 _TIMEOUT = ProviderError("run_timeout", "The answer took too long and was ended.", retryable=True)
+
+
+class EventPublisher(Protocol):
+    """Where the end of a run is announced."""
+
+    async def publish(self, message: Event) -> None:
+        """Return once the broker has it. Raises Unavailable."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,7 +69,7 @@ class ExecuteRun:
     files: FileKeeper
     writer: StreamWriter
     redis: Redis
-    publisher: Publisher
+    publisher: EventPublisher
     clock: Clock
     secret: str
     lease_s: float
