@@ -38,9 +38,12 @@ class ActiveRun:
     async def drive(self, attempt: Attempt, *, timeout_s: float) -> Ending | None:
         """Run the attempt in a task of its own; None when it was stopped before the model had ended it."""
         self.attempt = attempt
+        if timeout_s <= 0:
+            self.stop("timeout")
         self._task = task = asyncio.create_task(attempt.drive())
         try:
             if self.stopped is not None:
+                # Before its first step: the model is not asked.
                 task.cancel()
             await asyncio.wait({task}, timeout=timeout_s)
             if not task.done():
