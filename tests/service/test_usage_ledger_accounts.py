@@ -11,11 +11,11 @@ import pytest
 from common.clock import SystemClock
 from common.errors import Conflict, IdReused, InsufficientBalance, TooManyRuns, UnknownAccount
 from common.events.envelope import Company
+from common.mongo.clock import DatabaseClock
 from support.clock import FakeClock
 from support.ledger import SETTINGS, LedgerOnTrial, finished, hold_for, ledger_on, user
 from usage_ledger.domain.account import Adjustment
 from usage_ledger.settings import Settings
-from usage_ledger.store.clock import DatabaseClock
 
 
 @pytest.fixture

@@ -58,9 +58,9 @@ class Heard:
 
     @property
     def finished(self) -> Finished:
-        finished = self.events[-1]
-        assert isinstance(finished, Finished), self.error
-        return finished
+        ends = [e for e in self.events if isinstance(e, Finished)]
+        assert len(ends) == 1, self.error
+        return ends[0]
 
     @property
     def files(self) -> list[FileCited]:

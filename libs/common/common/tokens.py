@@ -5,6 +5,13 @@ from typing import Any, cast
 
 import quicktok
 
+TOKENS_PER_MESSAGE = 8
+"""What a message costs beside its text: role and separators. Chat formats take three to seven.
+
+One number for the hold and for the worker, which sends what the hold was made for: with a smaller one the
+worker would send turns that nothing was held for.
+"""
+
 
 @cache
 def _encoding() -> Any:

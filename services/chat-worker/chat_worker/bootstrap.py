@@ -1,12 +1,13 @@
 """Joins the parts of the chat worker."""
 
-from collections.abc import AsyncGenerator, Sequence
+import asyncio
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
 from chat_worker.engine.openai_engine import OpenAIEngine
 from chat_worker.files import keeper
 from chat_worker.files.keeper import FileKeeper
-from chat_worker.recovery import recover_runs
+from chat_worker.recovery import Recovery
 from chat_worker.runs import repository
 from chat_worker.runs.active import ActiveRuns
 from chat_worker.runs.execute import ExecuteRun
@@ -25,6 +26,7 @@ from common.events.runs import RunCancelRequestedV1
 from common.health import Check, mongo_check
 from common.ids import new_id
 from common.mongo import client as mongo
+from common.mongo.clock import DatabaseClock
 from common.mongo.indexes import ensure_indexes
 from common.tasks import background_tasks
 from common.tokens import count_tokens
@@ -35,12 +37,13 @@ SERVICE = "chat-worker"
 @asynccontextmanager
 async def start(settings: Settings) -> AsyncGenerator[Sequence[Check]]:
     """Start consuming; yields the readiness checks, drains on exit."""
-    clock = SystemClock()
     assistant = load_assistant(settings.assistants_dir, settings.oai_assistant)
     # Loads the tokenizer, which the first run would otherwise wait for.
     count_tokens(assistant.instructions)
     db = mongo.connect(settings.db_url, service=SERVICE)
     await ensure_indexes(db, (*repository.INDEXES, *keeper.INDEXES))
+    clock = DatabaseClock(db, SystemClock())
+    await clock.refresh()
     redis = redis_client.connect(settings.redis_url)
     runs = RunRepository(db, clock, owner=new_id("a"), lease_s=settings.lease_s)
     active = ActiveRuns(runs, lease_s=settings.lease_s)
@@ -66,8 +69,11 @@ async def start(settings: Settings) -> AsyncGenerator[Sequence[Check]]:
             secret=settings.shared_secret,
             lease_s=settings.lease_s,
             run_max_s=settings.run_max_s,
+            slots=asyncio.Semaphore(settings.runs_max),
             crash=CrashPoints(settings.crash_at),
         )
+
+        recovery = Recovery(runs, execute, every_s=settings.recovery_every_s)
 
         async def cancel(delivery: Delivery) -> Outcome:
             assert isinstance(delivery.message, RunCancelRequestedV1)
@@ -75,12 +81,14 @@ async def start(settings: Settings) -> AsyncGenerator[Sequence[Check]]:
             return Done()
 
         async with background_tasks(
-            writer.run(), active.keep_leases(), recover_runs(runs, execute, every_s=settings.recovery_every_s)
+            writer.run(), active.keep_leases(), recovery.run(), clock.run()
         ) as tasks_check:
             await broker.consume(topology.RUN_CANCELS, cancel, prefetch=100)
             await broker.consume(topology.RUNS, execute, prefetch=settings.runs_max)
             yield (mongo_check(db), broker.check, tasks_check)
-            await broker.drain(grace_s=settings.drain_s)
+            await asyncio.gather(
+                broker.drain(grace_s=settings.drain_s), recovery.drain(grace_s=settings.drain_s)
+            )
             await writer.settled(timeout_s=2)
     await engine.close()
     await redis.aclose()

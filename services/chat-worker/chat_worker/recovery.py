@@ -5,29 +5,72 @@ import asyncio
 from pymongo.errors import PyMongoError
 
 from chat_worker.runs.execute import ExecuteRun
+from chat_worker.runs.records import Claim
 from chat_worker.runs.repository import RunRepository
 from common.errors import Unavailable
 from common.log import get_logger
 
 log = get_logger()
 
-_AT_ONCE_MAX = 10
+_END_WITHIN_S = 5
 
 
-async def recover_runs(runs: RunRepository, execute: ExecuteRun, *, every_s: float) -> None:
-    """Look for dead leases until cancelled. A delivery usually comes first; this is for when none does."""
-    while True:
-        await asyncio.sleep(every_s)
+class Recovery:
+    """Looks for dead leases now and then. A delivery usually comes first; this is for when none does."""
+
+    def __init__(self, runs: RunRepository, execute: ExecuteRun, *, every_s: float) -> None:
+        self._runs = runs
+        self._execute = execute
+        self._every_s = every_s
+        self._driving: set[asyncio.Task[None]] = set()
+        self._draining = False
+
+    async def run(self) -> None:
+        """Look until cancelled. What is found is driven beside, so that a long run delays no other."""
+        while True:
+            await asyncio.sleep(self._every_s)
+            try:
+                while not self._draining and await self._take_one():
+                    pass
+            except PyMongoError as error:
+                log.warning("recovery_failed", error=type(error).__name__)
+
+    async def drain(self, *, grace_s: float) -> None:
+        """Take nothing new; let what is driven end within the grace, and hand the rest back."""
+        self._draining = True
+        if not self._driving:
+            return
+        _, late = await asyncio.wait(self._driving, timeout=grace_s)
+        for task in late:
+            task.cancel()
+        if late:
+            await asyncio.wait(late, timeout=_END_WITHIN_S)
+
+    async def _take_one(self) -> bool:
+        slots = self._execute.slots
+        if slots.locked():
+            return False
+        await slots.acquire()
+        claim: Claim | None = None
         try:
-            claims = [claim async for claim in runs.take_over_expired(limit=_AT_ONCE_MAX)]
-        except PyMongoError as error:
-            log.warning("recovery_failed", error=type(error).__name__)
-            continue
-        if claims:
-            log.warning("runs_taken_over", runs=[claim.run_id for claim in claims])
-        results = await asyncio.gather(*(execute.drive(claim) for claim in claims), return_exceptions=True)
-        for claim, result in zip(claims, results, strict=True):
-            if isinstance(result, Unavailable):
-                log.warning("recovery_postponed", run_id=claim.run_id, code=result.code)
-            elif isinstance(result, BaseException):
-                log.error("recovery_failed", run_id=claim.run_id, exc_info=result)
+            claim = await self._runs.take_over_expired()
+        finally:
+            if claim is None:
+                slots.release()
+        if claim is None:
+            return False
+        log.warning("run_taken_over", run_id=claim.run_id)
+        task = asyncio.create_task(self._drive(claim))
+        self._driving.add(task)
+        task.add_done_callback(self._driving.discard)
+        return True
+
+    async def _drive(self, claim: Claim) -> None:
+        try:
+            await self._execute.drive(claim)
+        except Unavailable as error:
+            log.warning("recovery_postponed", run_id=claim.run_id, code=error.code)
+        except Exception:
+            log.exception("recovery_failed", run_id=claim.run_id)
+        finally:
+            self._execute.slots.release()

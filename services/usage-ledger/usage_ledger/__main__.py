@@ -10,11 +10,11 @@ import pymongo
 
 from common.clock import SystemClock
 from common.mongo.client import connect
+from common.mongo.clock import DatabaseClock
 from common.service import read_settings, serve
 from usage_ledger.audit.audit import Audit
 from usage_ledger.bootstrap import start
 from usage_ledger.settings import Settings
-from usage_ledger.store.clock import DatabaseClock
 
 _REACHED_WITHIN_S = 5
 CLEAN, VIOLATED, COULD_NOT_RUN = 0, 1, 2

@@ -23,6 +23,7 @@ from common.events.ledger import (
 )
 from common.health import Check, mongo_check
 from common.mongo.client import Database, connect
+from common.mongo.clock import DatabaseClock
 from common.mongo.indexes import ensure_indexes
 from common.mongo.outbox import Outbox
 from common.tasks import background_tasks
@@ -39,7 +40,6 @@ from usage_ledger.indexes import INDEXES
 from usage_ledger.loops import every
 from usage_ledger.settings import Settings
 from usage_ledger.store.accounts import Accounts
-from usage_ledger.store.clock import DatabaseClock
 from usage_ledger.store.holds import ExpiredHolds
 from usage_ledger.store.journal import OUTBOX, Journal
 from usage_ledger.store.quotas import Quotas

@@ -256,6 +256,33 @@ def test_an_annotation_is_told_once():
     assert [e for e in events if isinstance(e, Annotation)] == [Annotation(link)]
 
 
+@pytest.mark.parametrize(
+    ("annotation", "shown"),
+    [
+        (
+            {"type": "file_citation", "file_id": "file_1", "filename": "a.pdf", "index": 3},
+            {"type": "file_citation", "filename": "a.pdf", "index": 3},
+        ),
+        (
+            {"type": "url_citation", "url": "https://example.org", "response_id": "resp_1"},
+            {"type": "url_citation", "url": "https://example.org"},
+        ),
+        ({"type": "url_citation", "url": "javascript:alert(1)"}, None),
+        ({"type": "something_new", "file_id": "file_1"}, None),
+    ],
+)
+def test_an_annotation_names_nothing_at_the_provider(
+    annotation: dict[str, Any], shown: dict[str, Any] | None
+):
+    added = event("response.output_text.annotation.added", annotation=annotation)
+
+    events, reader = read(created(), delta("x"), added, ended("completed", message("x", annotation)))
+
+    expected = [] if shown is None else [shown]
+    assert [e.data for e in events if isinstance(e, Annotation)] == expected
+    assert reader.citations.annotations == expected
+
+
 class TestFiles:
     CALL = {"type": "code_interpreter_call", "container_id": "cntr_1"}  # noqa: RUF012 - never changed
 

@@ -1,8 +1,9 @@
 """What a run needs from a model: one stream of events, told apart by type, and a few calls beside it.
 
 Order of a stream: `Started` once, `Working` once where the provider says so, then any number of `Delta`,
-`Annotation` and `FileCited`, then `Finished` once. A stream that ends without `Finished` raises
-`StreamLost`: silence is never success.
+`Annotation` and `FileCited`, then `Finished` once, behind which only `FileCited` may follow: how the run
+ended does not wait for a search for its files. A stream that ends without `Finished` raises `StreamLost`:
+silence is never success.
 """
 
 from collections.abc import AsyncIterator
@@ -51,7 +52,7 @@ class Delta:
 
 @dataclass(frozen=True, slots=True)
 class Annotation:
-    """A note of the provider on the text (a citation, a link), as it came."""
+    """A note of the provider on the text (a citation, a link), without what names things at the provider."""
 
     data: dict[str, Any]
 
@@ -115,6 +116,10 @@ class ProviderRefused(ModelError):
     def __init__(self, error: ProviderError) -> None:
         super().__init__(error.code)
         self.error = error
+
+
+class InputTooLong(ProviderRefused):
+    """Refused because the conversation does not fit the model: a shorter one may."""
 
 
 class ProviderAmbiguous(ModelError):

@@ -10,6 +10,7 @@ import logging
 import ssl
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, aclosing, suppress
+from dataclasses import replace
 from typing import Any, cast
 
 import aiohttp
@@ -20,6 +21,7 @@ from openai import AsyncAPIResponse, AsyncOpenAI, DefaultAioHttpClient, OpenAIEr
 from chat_worker.engine.interface import (
     EngineEvent,
     FileCited,
+    InputTooLong,
     ModelError,
     ProviderAmbiguous,
     ProviderBusy,
@@ -29,8 +31,8 @@ from chat_worker.engine.interface import (
     Snapshot,
     StreamLost,
 )
-from chat_worker.engine.payloads import Citations, as_object, file_name, snapshot_of
-from chat_worker.engine.provider_errors import DOWN, FILE_GONE, FILE_TOO_LARGE, NOT_STREAMABLE
+from chat_worker.engine.payloads import Citations, Json, as_object, citations_of, file_name, snapshot_of
+from chat_worker.engine.provider_errors import DOWN, FILE_GONE, FILE_TOO_LARGE, NOT_STREAMABLE, TOO_LONG
 from chat_worker.engine.sdk_errors import model_error, provider_code
 from chat_worker.engine.stream_reader import StreamReader
 from common.log import get_logger
@@ -82,7 +84,8 @@ class OpenAIEngine:
             base_url=base_url or DEFAULT_BASE_URL,
             max_retries=0,
             timeout=httpx2.Timeout(connect=_CONNECT_S, read=idle_s, write=_WRITE_S, pool=_CONNECT_S),
-            http_client=DefaultAioHttpClient(limits=limits),
+            # A redirect would carry the key and the conversation to wherever it points.
+            http_client=DefaultAioHttpClient(limits=limits, follow_redirects=False),
         )
         return cls(client)
 
@@ -113,7 +116,8 @@ class OpenAIEngine:
             if isinstance(refusal, ProviderRefused):
                 return None
             raise refusal from None
-        return _snapshot(answer.content)
+        response = _response(answer.content)
+        return None if response is None else snapshot_of(response)
 
     async def retrieve(self, response_id: str) -> Snapshot | None:
         """Return a stored response, as `Engine.retrieve`."""
@@ -123,7 +127,15 @@ class OpenAIEngine:
         except _CALL_ERRORS as error:
             _translated(error, "retrieve")
             return None
-        return _snapshot(answer.content)
+        return await self._with_linked_files(answer.content)
+
+    async def _with_linked_files(self, content: bytes) -> Snapshot | None:
+        response = _response(content)
+        if response is None:
+            return None
+        snapshot = snapshot_of(response)
+        linked = await self._linked_files(citations_of(response)) if snapshot.finished else ()
+        return replace(snapshot, files=(*snapshot.files, *linked))
 
     async def download(self, file: FileCited, *, bytes_max: int) -> bytes:
         """Fetch a file, as `Engine.download`."""
@@ -164,12 +176,12 @@ class OpenAIEngine:
             finished = reader.finished
             if finished is None:
                 raise _lost(reader, "broken_json" if reader.broken else "ended_early", is_new=is_new)
-            if finished.error is not None and finished.error.retryable and not reader.started:
-                raise ProviderBusy(finished.error)
+            if finished.error is not None and not reader.started:
+                _raise_refusal(finished.error)
+            yield finished
             await _read_last_chunk(chunks)
             for file in await self._linked_files(reader.citations):
                 yield file
-            yield finished
 
     async def _linked_files(self, citations: Citations) -> list[FileCited]:
         """Find the files that a text links without an annotation, by their path in the container."""
@@ -224,6 +236,14 @@ def _translated(
     return model_error(error, repeatable=repeatable, missing=missing)
 
 
+def _raise_refusal(error: ProviderError) -> None:
+    """An error in place of a response is an answer that could have had a status: so is what it means."""
+    if error.retryable:
+        raise ProviderBusy(error)
+    if error is TOO_LONG:
+        raise InputTooLong(error)
+
+
 def _lost(reader: StreamReader, how: str, *, is_new: bool) -> ModelError:
     """A new stream that broke before its response had a name leaves open what the provider does."""
     return ProviderAmbiguous(how) if is_new and not reader.started else StreamLost(how)
@@ -237,8 +257,8 @@ async def _read_last_chunk(chunks: AsyncIterator[bytes]) -> None:
                 pass
 
 
-def _snapshot(content: bytes) -> Snapshot | None:
+def _response(content: bytes) -> Json | None:
     try:
-        return snapshot_of(as_object(orjson.loads(content)))
+        return as_object(orjson.loads(content))
     except orjson.JSONDecodeError:
         return None

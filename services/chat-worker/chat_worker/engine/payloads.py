@@ -85,16 +85,28 @@ def snapshot_of(response: Json) -> Snapshot:
     )
 
 
-def is_file(annotation: Json) -> bool:
-    return annotation.get("type") in ("container_file_citation", "file_path")
-
-
 def container_file(annotation: Json) -> FileCited | None:
     """Read an annotation that names its file in full, as a `file_path` does not: its name is in the text."""
     file_id, container_id = as_text(annotation.get("file_id")), as_text(annotation.get("container_id"))
     if annotation.get("type") != "container_file_citation" or not file_id or not container_id:
         return None
     return FileCited(file_id, as_text(annotation.get("filename")) or file_id, container_id)
+
+
+_CITED_FIELDS = {
+    "url_citation": ("url", "title", "start_index", "end_index"),
+    "file_citation": ("filename", "index"),
+}
+_WEB = ("https://", "http://")
+
+
+def citation(annotation: Json) -> Json | None:
+    """Return what users may see of an annotation. Ids are of use at the provider only, so they stay here."""
+    kind = as_text(annotation.get("type"))
+    fields = _CITED_FIELDS.get(kind)
+    if fields is None or (kind == "url_citation" and not as_text(annotation.get("url")).startswith(_WEB)):
+        return None
+    return {"type": kind, **{name: annotation[name] for name in fields if name in annotation}}
 
 
 @dataclass(slots=True)
@@ -126,7 +138,7 @@ def citations_of(response: Json) -> Citations:
 def _cite(part: Json, found: Citations) -> None:
     links = [unquote(link) for link in _SANDBOX_LINK.findall(as_text(part.get("text")))]
     annotations = [as_object(a) for a in as_list(part.get("annotations"))]
-    found.annotations += [a for a in annotations if not is_file(a)]
+    found.annotations += [shown for a in annotations if (shown := citation(a))]
     for file in filter(None, map(container_file, annotations)):
         found.files.append(file)
         links = [link for link in links if file_name(link) != file.name]

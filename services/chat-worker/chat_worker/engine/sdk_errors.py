@@ -9,13 +9,14 @@ import httpx2
 from openai import APIStatusError
 
 from chat_worker.engine.interface import (
+    InputTooLong,
     ModelError,
     ProviderAmbiguous,
     ProviderBusy,
     ProviderError,
     ProviderRefused,
 )
-from chat_worker.engine.provider_errors import DOWN, REJECTED, error_of_status
+from chat_worker.engine.provider_errors import DOWN, REJECTED, TOO_LONG, error_of_status
 
 # The layers above aiohttp call every lost connection a timeout of connecting, so only its own errors tell.
 _NEVER_SENT = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)
@@ -64,7 +65,7 @@ def _of_status(error: APIStatusError, *, repeatable: bool, missing: ProviderErro
     known = error_of_status(error.status_code, provider_code(error))
     if known.retryable:
         return ProviderBusy(known, retry_after_s=_retry_after_s(error.response.headers))
-    return ProviderRefused(known)
+    return InputTooLong(known) if known is TOO_LONG else ProviderRefused(known)
 
 
 def _retry_after_s(headers: httpx2.Headers) -> float | None:

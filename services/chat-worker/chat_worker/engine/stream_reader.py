@@ -17,11 +17,11 @@ from chat_worker.engine.payloads import (
     Json,
     as_object,
     as_text,
+    citation,
     citations_of,
     container_file,
     finished_as,
     finished_of,
-    is_file,
     message_text,
     response_text,
 )
@@ -129,12 +129,14 @@ class StreamReader:
             self._break_before_text = True
 
     def _annotated(self, body: Json) -> None:
-        self._annotate(as_object(body.get("annotation")))
-
-    def _annotate(self, annotation: Json) -> None:
+        annotation = as_object(body.get("annotation"))
         if file := container_file(annotation):
             self._cite(file)
-        elif annotation and not is_file(annotation) and annotation not in self._annotations:
+        elif shown := citation(annotation):
+            self._annotate(shown)
+
+    def _annotate(self, annotation: Json) -> None:
+        if annotation not in self._annotations:
             self._annotations.append(annotation)
             self._events.append(Annotation(annotation))
 

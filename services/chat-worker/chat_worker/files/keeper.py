@@ -1,10 +1,11 @@
 """Copies the files of a run into GridFS when it ends, so that only their owner can ever fetch them."""
 
+import asyncio
 import mimetypes
 from pathlib import PurePosixPath
 from typing import Any
 
-from pymongo.errors import DuplicateKeyError
+from pymongo.errors import DuplicateKeyError, PyMongoError
 
 from chat_worker.engine.interface import Engine, FileCited, ModelError
 from common.clock import Clock
@@ -22,39 +23,45 @@ INDEXES = (
 )
 
 _FILES_MAX = 20
+_KEEP_S = 120.0
 
 
 class FileKeeper:
     """Sole writer of `files` and of the bucket `file_bytes`."""
 
-    def __init__(self, db: Database, engine: Engine, clock: Clock, *, bytes_max: int) -> None:
+    def __init__(
+        self, db: Database, engine: Engine, clock: Clock, *, bytes_max: int, keep_s: float = _KEEP_S
+    ) -> None:
         self._files = db["files"]
         self._bucket = file_bytes(db)
         self._engine = engine
         self._clock = clock
         self._bytes_max = bytes_max
+        self._keep_s = keep_s
 
     async def keep(self, request: RunRequestedV1, cited: list[FileCited]) -> list[dict[str, Any]]:
-        """Copy what can be copied; return `{id, name, media_type, size_bytes}` of each.
+        """Copy what can be copied in time; return `{id, name, media_type, size_bytes}` of each.
 
-        A file that the provider does not give is left out and logged: the answer stands without it.
+        A file that the provider does not give, or the database does not take, is left out and logged: the
+        answer and its usage stand without it, and do not wait for it.
         """
         kept: list[dict[str, Any]] = []
-        for file in cited[:_FILES_MAX]:
-            try:
-                document = await self._keep_one(request, file)
-            except ModelError as error:
-                log.warning("file_not_kept", run_id=request.run_id, kind=type(error).__name__)
-                continue
-            kept.append(
-                {
-                    "id": document["_id"],
-                    "name": document["name"],
-                    "media_type": document["media_type"],
-                    "size_bytes": document["size_bytes"],
-                }
-            )
+        try:
+            async with asyncio.timeout(self._keep_s):
+                for file in cited[:_FILES_MAX]:
+                    if document := await self._try_to_keep(request, file):
+                        names = ("name", "media_type", "size_bytes")
+                        kept.append({"id": document["_id"], **{name: document[name] for name in names}})
+        except TimeoutError:
+            log.warning("files_not_kept_in_time", run_id=request.run_id, kept=len(kept), cited=len(cited))
         return kept
+
+    async def _try_to_keep(self, request: RunRequestedV1, file: FileCited) -> Document | None:
+        try:
+            return await self._keep_one(request, file)
+        except (ModelError, PyMongoError) as error:
+            log.warning("file_not_kept", run_id=request.run_id, kind=type(error).__name__)
+            return None
 
     async def _keep_one(self, request: RunRequestedV1, file: FileCited) -> Document:
         # The same file of the same run has the same id, so that a second attempt finds the first one's copy.

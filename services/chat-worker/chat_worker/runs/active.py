@@ -1,12 +1,12 @@
 """The runs that this process drives now: their leases, and how each can be stopped."""
 
 import asyncio
-from collections.abc import Coroutine
-from dataclasses import dataclass, field
-from typing import Any, Literal, TypeVar
+from dataclasses import dataclass
+from typing import Literal
 
 from pymongo.errors import PyMongoError
 
+from chat_worker.runs.attempt import Attempt, Ending
 from chat_worker.runs.records import Claim
 from chat_worker.runs.repository import Progress, RunRepository
 from chat_worker.stream.output import RunOutput
@@ -14,8 +14,6 @@ from common.log import get_logger
 from common.metrics import RUNS_ACTIVE
 
 log = get_logger()
-
-T = TypeVar("T")
 
 StopReason = Literal["cancelled", "lost", "timeout"]
 
@@ -27,28 +25,38 @@ class ActiveRun:
     claim: Claim
     output: RunOutput
     stopped: StopReason | None = None
-    attempt: asyncio.Task[Any] | None = field(default=None)
+    attempt: Attempt | None = None
+    _task: asyncio.Task[Ending] | None = None
 
     def stop(self, reason: StopReason) -> None:
         """End the attempt. The first reason counts."""
         if self.stopped is None:
             self.stopped = reason
-            if self.attempt is not None:
-                self.attempt.cancel()
+            if self._task is not None:
+                self._task.cancel()
 
-    async def drive(self, attempt: Coroutine[Any, Any, T], *, timeout_s: float) -> T | None:
-        """Run the attempt in a task of its own; None when it was stopped from outside."""
-        self.attempt = asyncio.create_task(attempt)
+    async def drive(self, attempt: Attempt, *, timeout_s: float) -> Ending | None:
+        """Run the attempt in a task of its own; None when it was stopped before the model had ended it."""
+        self.attempt = attempt
+        if timeout_s <= 0:
+            self.stop("timeout")
+        self._task = task = asyncio.create_task(attempt.drive())
         try:
             if self.stopped is not None:
-                self.attempt.cancel()
-            await asyncio.wait({self.attempt}, timeout=timeout_s)
-            if not self.attempt.done():
+                # Before its first step: the model is not asked.
+                task.cancel()
+            await asyncio.wait({task}, timeout=timeout_s)
+            if not task.done():
                 self.stop("timeout")
-                await asyncio.wait({self.attempt})
-            return None if self.attempt.cancelled() else self.attempt.result()
+                await asyncio.wait({task})
+            return attempt.ending if task.cancelled() else task.result()
         finally:
-            self.attempt.cancel()
+            task.cancel()
+
+    @property
+    def starts(self) -> int:
+        """How often the model was, or may have been, asked for this run."""
+        return self.claim.starts if self.attempt is None else self.attempt.starts
 
     def progress(self) -> Progress:
         return Progress(fence=self.claim.fence, text=self.output.text, last_sequence=self.output.sequence)

@@ -2,6 +2,7 @@
 
 The rules, from before the first text to after it:
 - refused before anything began and worth another try: again, a few times, after a pause;
+- refused because the conversation is too long: once more with its newer half;
 - sent without an answer, or cut before the first text: once more from the start;
 - cut after the first text: re-attached where the provider keeps the response, else the run is interrupted;
 - never two attempts of a run at the same time, and never a second start once text was shown.
@@ -9,9 +10,9 @@ The rules, from before the first text to after it:
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import aclosing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol, cast
 
 from chat_worker.engine.interface import (
@@ -21,6 +22,7 @@ from chat_worker.engine.interface import (
     EngineEvent,
     FileCited,
     Finished,
+    InputTooLong,
     ModelError,
     ProviderAmbiguous,
     ProviderBusy,
@@ -32,6 +34,7 @@ from chat_worker.engine.interface import (
     StreamLost,
     Working,
 )
+from chat_worker.runs.conversation import shortened
 from chat_worker.runs.records import Claim
 from chat_worker.stream.output import RunOutput
 from common.clock import Clock
@@ -45,7 +48,8 @@ log = get_logger()
 
 _BUSY_TRIES_MAX = 3
 _RESUMES_MAX = 5
-_RESTARTS_MAX = 1
+_STARTS_MAX = 2
+_SNAPSHOT_TRIES = 3
 _RETRY_AFTER_MAX_S = 30.0
 _QUEUED_MAX_S = 60.0
 
@@ -82,7 +86,12 @@ class Ending:
 
 @dataclass(slots=True, kw_only=True)
 class Attempt:
-    """Drives the model for one claim. What it has learnt stands in its fields, also after a failure."""
+    """Drives the model for one claim. What it has learnt stands in its fields, also after a failure.
+
+    `starts` counts the requests, over all claims of the run, that the model got or may have got.
+    `ending` is how the model left the run, as soon as it has, even if the attempt is stopped right then.
+    `may_start` is False where the question is gone and only a kept response could still answer it.
+    """
 
     claim: Claim
     spec: RunSpec
@@ -92,57 +101,81 @@ class Attempt:
     output: RunOutput
     clock: Clock
     started_s: float
+    may_start: bool = True
+    pause: Callable[[float], Awaitable[None]] = asyncio.sleep
     response_id: str | None = None
     background: bool = False
-    model_called: bool = False
+    starts: int = 0
+    ending: Ending | None = None
     annotations: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
     files: list[FileCited] = field(default_factory=list[FileCited])
     _skip_characters: int = 0
     _busy: int = 0
     _lost: int = 0
-    _restarts: int = 0
+    _is_shortened: bool = False
 
     def __post_init__(self) -> None:
         self.response_id = self.claim.response_id
         self.background = self.claim.background
-        self.model_called = self.claim.is_takeover
-        self._restarts = max(0, self.claim.fence - 2)
+        self.starts = self.claim.starts
 
     async def drive(self) -> Ending:
         """Stream until the run has an end. Raises Unavailable when the run cannot be stored as started."""
-        if self.claim.is_takeover and not self._can_resume and not self._can_restart:
+        if self.claim.starts and not self._can_resume and not self._can_start:
             return Ending(status="interrupted", error=INTERRUPTED)
         while True:
+            starts = self.starts
             try:
                 return await self._consume(self._source())
             except ProviderBusy as error:
+                # Nothing was spent, so a stop during the pause finds nothing to charge.
+                self.starts = starts
                 self._busy += 1
                 if self._busy > _BUSY_TRIES_MAX:
-                    return self._failed(error.error)
-                await asyncio.sleep(_pause_s(self._busy, error.retry_after_s))
+                    return await self._given_up(error.error)
+                await self.pause(_pause_s(self._busy, error.retry_after_s))
             except ProviderRefused as error:
-                if self._can_resume:
-                    return await self._from_snapshot()
-                return self._failed(error.error)
+                self.starts = starts
+                if not self._shorten_for(error):
+                    return await self._given_up(error.error)
             except (ProviderAmbiguous, StreamLost) as error:
                 log.warning("model_stream_lost", run_id=self.claim.run_id, kind=type(error).__name__)
                 if ending := await self._after_loss():
                     return ending
 
     @property
+    def model_called(self) -> bool:
+        """Tell whether the run may have cost something."""
+        return self.starts > 0
+
+    @property
     def _can_resume(self) -> bool:
         return self.background and self.response_id is not None
 
     @property
-    def _can_restart(self) -> bool:
-        return not self.output.text and self._restarts < _RESTARTS_MAX
+    def _can_start(self) -> bool:
+        return self.may_start and not self.output.text and self.starts < _STARTS_MAX
 
     def _source(self) -> AsyncIterator[EngineEvent]:
         if self._can_resume:
             self._skip_characters = len(self.output.text)
             return self.engine.resume(cast(str, self.response_id))
-        self.model_called = True
+        self.starts += 1
         return self.engine.run(self.spec)
+
+    def _shorten_for(self, error: ProviderRefused) -> bool:
+        """Leave out the older half of a conversation that is too long, once. False: that is no help."""
+        shorter = shortened(self.spec.input) if isinstance(error, InputTooLong) else None
+        if shorter is None or self._is_shortened or self._can_resume:
+            return False
+        log.warning("conversation_shortened", run_id=self.claim.run_id, messages=len(shorter))
+        self._is_shortened = True
+        self.spec = replace(self.spec, input=shorter)
+        return True
+
+    async def _given_up(self, error: ProviderError) -> Ending:
+        """End a run that the provider does not stream. What it keeps of it is paid for, so it is shown."""
+        return await self._from_snapshot() if self._can_resume else Ending(status="failed", error=error)
 
     async def _after_loss(self) -> Ending | None:
         """Decide what follows a lost stream; None means another round."""
@@ -150,12 +183,11 @@ class Attempt:
         if self._can_resume:
             if self._lost > _RESUMES_MAX:
                 return await self._from_snapshot()
-            await asyncio.sleep(_pause_s(self._lost, None))
+            await self.pause(_pause_s(self._lost, None))
             return None
-        if not self._can_restart:
+        if not self._can_start:
             return Ending(status="interrupted", error=INTERRUPTED)
-        self._restarts += 1
-        await asyncio.sleep(_pause_s(1, None))
+        await self.pause(_pause_s(1, None))
         return None
 
     async def _consume(self, events: AsyncIterator[EngineEvent]) -> Ending:
@@ -177,12 +209,16 @@ class Attempt:
                         case FileCited():
                             self._cite(event)
                         case Finished():
-                            return Ending(status=event.status, reported=event.usage, error=event.error)
+                            # Kept at once: a stop that comes while the files are listed changes nothing.
+                            queued.reschedule(None)
+                            self.ending = Ending(status=event.status, reported=event.usage, error=event.error)
         except TimeoutError:
             if not queued.expired():
                 raise
             await self._give_up_queued()
-        raise StreamLost
+        if self.ending is None:
+            raise StreamLost
+        return self.ending
 
     def _say(self, text: str) -> None:
         if self._skip_characters:
@@ -219,13 +255,19 @@ class Attempt:
         """A response that never leaves the provider's queue is cancelled, so that a new one may start."""
         response_id, self.response_id, self.background = self.response_id, None, False
         if response_id is not None:
-            await self.engine.cancel(response_id)
+            await self._cancel(response_id)
 
     async def _from_snapshot(self) -> Ending:
         """Take the answer as the provider stored it, since it cannot be streamed any more."""
-        snapshot = await self.snapshot(tries=3)
+        snapshot = await self.snapshot()
         if snapshot is None or snapshot.finished is None:
-            return Ending(status="interrupted", error=INTERRUPTED)
+            snapshot = await self.stop()
+        return self.ended_by(snapshot) or Ending(status="interrupted", error=INTERRUPTED)
+
+    def ended_by(self, snapshot: Snapshot | None) -> Ending | None:
+        """Show what the stored answer has more than was streamed; None while it is being written."""
+        if snapshot is None or snapshot.finished is None:
+            return None
         if len(snapshot.text) > len(self.output.text):
             self.writer.text(self.output, snapshot.text[len(self.output.text) :])
         for data in snapshot.annotations:
@@ -235,33 +277,34 @@ class Attempt:
         finished = snapshot.finished
         return Ending(status=finished.status, retrieved=finished.usage, error=finished.error)
 
-    async def snapshot(self, *, tries: int) -> Snapshot | None:
+    async def snapshot(self) -> Snapshot | None:
         """Ask the provider for the stored response until it is finished, a few times."""
         snapshot: Snapshot | None = None
-        for attempt in range(tries):
+        for tries in range(1, _SNAPSHOT_TRIES + 1):
             if not self._can_resume:
                 return None
             snapshot = await self.engine.retrieve(cast(str, self.response_id))
             if snapshot is not None and snapshot.finished is not None:
                 return snapshot
-            await asyncio.sleep(_pause_s(attempt + 1, None))
+            if tries < _SNAPSHOT_TRIES:
+                await self.pause(_pause_s(tries, None))
         return snapshot
 
-    async def stop(self) -> TokenUsage | None:
-        """Stop what the provider still does for this run; return the usage if it tells."""
+    async def stop(self) -> Snapshot | None:
+        """Stop what the provider still does for this run; return what it says of it then."""
         if not self._can_resume:
             return None
+        snapshot = await self._cancel(cast(str, self.response_id))
+        if snapshot is None or snapshot.finished is None or snapshot.finished.usage is None:
+            snapshot = await self.snapshot() or snapshot
+        return snapshot
+
+    async def _cancel(self, response_id: str) -> Snapshot | None:
         try:
-            snapshot = await self.engine.cancel(cast(str, self.response_id))
+            return await self.engine.cancel(response_id)
         except ModelError as error:
             log.warning("provider_cancel_failed", run_id=self.claim.run_id, kind=type(error).__name__)
-            snapshot = None
-        if snapshot is None or snapshot.finished is None or snapshot.finished.usage is None:
-            snapshot = await self.snapshot(tries=2)
-        return snapshot.finished.usage if snapshot and snapshot.finished else None
-
-    def _failed(self, error: ProviderError) -> Ending:
-        return Ending(status="failed", error=error)
+            return None
 
 
 def _pause_s(tries: int, retry_after_s: float | None) -> float:

@@ -3,8 +3,7 @@
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-TOKENS_PER_MESSAGE = 4
-"""What a message costs beside its text: role and separators. The estimate of chat formats in general."""
+from common.tokens import TOKENS_PER_MESSAGE
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,3 +46,11 @@ def build_conversation(
         tokens += cost
         kept[:0] = messages
     return Conversation(input=[*kept, {"role": "user", "content": question}], input_tokens=tokens)
+
+
+def shortened(messages: list[dict[str, str]]) -> list[dict[str, str]] | None:
+    """Leave out the older half, in whole turns; None where the question stands alone."""
+    half = (len(messages) + 1) // 2
+    starts = (place for place in range(half, len(messages)) if messages[place]["role"] == "user")
+    kept_from = next(starts, None)
+    return None if kept_from is None else messages[kept_from:]

@@ -4,6 +4,7 @@ import asyncio
 import hashlib
 import hmac
 from dataclasses import dataclass
+from typing import Protocol
 
 from pymongo.errors import PyMongoError
 from redis.asyncio import Redis
@@ -19,14 +20,14 @@ from chat_worker.runs.records import Claim, RunEnd, finished_event
 from chat_worker.runs.repository import Ended, HeldElsewhere, RunRepository
 from chat_worker.runs.usage import charged_usage, context_after
 from chat_worker.stream.output import RunOutput
-from chat_worker.stream.reader import Shown, take_over_stream
+from chat_worker.stream.reader import take_over_stream
 from chat_worker.stream.writer import StreamWriter
 from common.amqp.delivery import Delivery, Done, Outcome, RetryLater
-from common.amqp.publisher import Publisher
 from common.assistants import Assistant
 from common.clock import Clock
 from common.crash_points import CrashPoints
 from common.errors import Unavailable
+from common.events.envelope import Event
 from common.events.runs import RunRequestedV1
 from common.ids import answer_id
 from common.log import get_logger
@@ -44,9 +45,21 @@ _WITHDRAWN = ProviderError("withdrawn", "The message was withdrawn. Nothing was 
 _TIMEOUT = ProviderError("run_timeout", "The answer took too long and was ended.", retryable=True)
 
 
+class EventPublisher(Protocol):
+    """Where the end of a run is announced."""
+
+    async def publish(self, message: Event) -> None:
+        """Return once the broker has it. Raises Unavailable."""
+        ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExecuteRun:
-    """Called with every delivery; safe to call again with the same one at any time."""
+    """Called with every delivery; safe to call again with the same one at any time.
+
+    `slots` bounds the runs of the process. A delivery alone does not: after a lost connection to the broker
+    the old runs go on, and as many new deliveries come.
+    """
 
     assistant: Assistant
     engine: Engine
@@ -56,11 +69,12 @@ class ExecuteRun:
     files: FileKeeper
     writer: StreamWriter
     redis: Redis
-    publisher: Publisher
+    publisher: EventPublisher
     clock: Clock
     secret: str
     lease_s: float
     run_max_s: float
+    slots: asyncio.Semaphore
     crash: CrashPoints
 
     async def __call__(self, delivery: Delivery) -> Outcome:
@@ -71,26 +85,28 @@ class ExecuteRun:
         patience_s = 2 * self.lease_s
         waited_s = 0.0
         while True:
-            try:
-                claim = await self.runs.claim(
-                    request, assistant=self.assistant.reference, model=self.assistant.model
-                )
-            except PyMongoError as error:
-                raise Unavailable("runs cannot be claimed") from error
-            match claim:
-                case Claim():
+            async with self.slots:
+                claim = await self._claim(request)
+                if isinstance(claim, Claim):
                     return await self.drive(claim)
-                case Ended(run=run):
-                    await self.publisher.publish(finished_event(run))
-                    return Done()
-                case HeldElsewhere():
-                    if waited_s >= patience_s:
-                        return RetryLater("held by another worker", cause="busy")
-                    await asyncio.sleep(1)
-                    waited_s += 1
+            if isinstance(claim, Ended):
+                await self.publisher.publish(finished_event(claim.run))
+                return Done()
+            if waited_s >= patience_s:
+                return RetryLater("held by another worker", cause="busy")
+            await asyncio.sleep(1)
+            waited_s += 1
+
+    async def _claim(self, request: RunRequestedV1) -> Claim | HeldElsewhere | Ended:
+        try:
+            return await self.runs.claim(
+                request, assistant=self.assistant.reference, model=self.assistant.model
+            )
+        except PyMongoError as error:
+            raise Unavailable("runs cannot be claimed") from error
 
     async def drive(self, claim: Claim) -> Outcome:
-        """Drive a claimed run to its end."""
+        """Drive a claimed run to its end. Whoever calls this has one of the `slots`."""
         output = await self._open_output(claim)
         active = self.active.add(claim, output)
         try:
@@ -109,15 +125,15 @@ class ExecuteRun:
         claim = active.claim
         question = await self.history.question(claim.request)
         conversation = self._conversation(question)
-        attempt = self._attempt(active, conversation)
+        attempt = self._attempt(active, conversation, may_start=question is not None)
         if question and question.cancel_requested:
             active.stop("cancelled")
         ending = self._refused(claim, question) or await active.drive(
-            attempt.drive(), timeout_s=self.run_max_s
+            attempt, timeout_s=self._time_left_s(claim)
         )
+        if active.stopped == "lost":
+            return Done()
         if ending is None:
-            if active.stopped == "lost":
-                return Done()
             ending = await self._stopped(active, attempt)
         self.crash.reach("worker.before_end")
         end = await self._end_of(attempt, ending, conversation)
@@ -142,14 +158,24 @@ class ExecuteRun:
             "answer_id": answer_id(claim.run_id),
         }
         if not claim.is_takeover:
-            output = RunOutput(claim.run_id, fence=claim.fence, text="", sequence=0)
+            output = RunOutput(claim.run_id, fence=claim.fence)
             self.writer.event(output, "run", opening)
             return output
-        stored = Shown(claim.text, claim.last_sequence)
         shown = await take_over_stream(
-            self.redis, claim.run_id, fence=claim.fence, stored=stored, opening=opening
+            self.redis,
+            claim.run_id,
+            fence=claim.fence,
+            text=claim.text,
+            sequence=claim.last_sequence,
+            opening=opening,
         )
-        return RunOutput(claim.run_id, fence=claim.fence, text=shown.text, sequence=shown.sequence)
+        return RunOutput(
+            claim.run_id,
+            fence=claim.fence,
+            text=shown.text,
+            shown=shown.streamed,
+            sequence=shown.sequence,
+        )
 
     def _conversation(self, question: Question | None) -> Conversation:
         return build_conversation(
@@ -160,8 +186,16 @@ class ExecuteRun:
             count=count_tokens,
         )
 
-    def _attempt(self, active: ActiveRun, conversation: Conversation) -> Attempt:
+    def _attempt(self, active: ActiveRun, conversation: Conversation, *, may_start: bool) -> Attempt:
         request = active.claim.request
+        if request.assistant != self.assistant.reference:
+            # The hold was made for the other one; its output limit holds all the same.
+            log.warning(
+                "assistants_differ",
+                run_id=request.run_id,
+                held_for=request.assistant,
+                asked=self.assistant.reference,
+            )
         spec = RunSpec(
             run_id=request.run_id,
             attempt=active.claim.fence,
@@ -184,25 +218,34 @@ class ExecuteRun:
             output=active.output,
             clock=self.clock,
             started_s=self.clock.monotonic_s(),
+            may_start=may_start,
         )
 
     def _refused(self, claim: Claim, question: Question | None) -> Ending | None:
-        """End a run that must not reach the model any more. A takeover has reached it, or may have."""
-        if claim.is_takeover:
-            return None
-        if question is None:
+        """End a run that must not reach the model any more, unless there is something to go on with."""
+        if question is None and not claim.text and not claim.background:
             return Ending(status="failed", error=_WITHDRAWN)
+        if claim.starts or question is None:
+            return None
         if question.cancel_requested:
             return Ending(status="cancelled")
         if self.clock.now() > claim.request.claim_until:
             return Ending(status="failed", error=_TOO_LATE)
         return None
 
+    def _time_left_s(self, claim: Claim) -> float:
+        return max(0.0, self.run_max_s - (self.clock.now() - claim.started_at).total_seconds())
+
     async def _stopped(self, active: ActiveRun, attempt: Attempt) -> Ending:
-        usage = await attempt.stop()
-        if active.stopped == "timeout":
-            return Ending(status="incomplete", retrieved=usage, error=_TIMEOUT)
-        return Ending(status="cancelled", retrieved=usage)
+        snapshot = await attempt.stop()
+        usage = snapshot.finished.usage if snapshot and snapshot.finished else None
+        if active.stopped == "cancelled":
+            return Ending(status="cancelled", retrieved=usage)
+        ended = attempt.ended_by(snapshot)
+        if ended is not None and ended.status == "completed":
+            # Nobody followed it any more, but it was written in time, and is paid for in full.
+            return ended
+        return Ending(status="incomplete", retrieved=usage, error=_TIMEOUT)
 
     async def _end_of(self, attempt: Attempt, ending: Ending, conversation: Conversation) -> RunEnd:
         output = attempt.output
@@ -211,9 +254,9 @@ class ExecuteRun:
             ending.reported is None
             and retrieved is None
             and attempt.model_called
-            and ending.status != "cancelled"
+            and ending.status not in ("cancelled", "interrupted")
         ):
-            snapshot = await attempt.snapshot(tries=3)
+            snapshot = await attempt.snapshot()
             retrieved = snapshot.finished.usage if snapshot and snapshot.finished else None
         usage, source = charged_usage(
             reported=ending.reported,
@@ -272,7 +315,7 @@ class ExecuteRun:
     async def _release(self, active: ActiveRun) -> None:
         try:
             async with asyncio.timeout(3):
-                await self.runs.release(active.claim, active.progress())
+                await self.runs.release(active.claim, active.progress(), starts=active.starts)
         except (PyMongoError, TimeoutError):
             # The lease runs out by itself.
             log.warning("lease_not_released", run_id=active.claim.run_id)

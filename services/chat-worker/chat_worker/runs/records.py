@@ -15,11 +15,14 @@ ACTIVE = "active"
 class Claim:
     """The right to drive a run: every write to it carries the fence, and fails once another has claimed it.
 
-    `text`, `response_id`, `background` and `last_sequence` are what an earlier attempt left behind.
+    `text`, `response_id`, `background` and `last_sequence` are what an earlier attempt left behind, and
+    `starts` how often the model was, or may have been, asked by then. `started_at` is the first claim's.
     """
 
     request: RunRequestedV1
     fence: int
+    started_at: datetime
+    starts: int = 0
     text: str = ""
     last_sequence: int = 0
     response_id: str | None = None
@@ -62,6 +65,7 @@ def new_run(
         "model": model,
         "state": ACTIVE,
         "fence": 1,
+        "starts": 1,
         "owner": owner,
         "lease_until": lease_until,
         "hold_tokens": request.hold_tokens,
@@ -94,7 +98,7 @@ def request_of(run: Document) -> RunRequestedV1:
         message_id=run["message_id"],
         user_id=run["user_id"],
         company=Company.model_validate(run["company"]) if run["company"] else None,
-        assistant=run["assistant"].split("@")[0],
+        assistant=run["assistant"],
         hold_tokens=run["hold_tokens"],
         input_tokens_estimate=run["input_tokens_estimate"],
         max_output_tokens=run["max_output_tokens"],

@@ -2,9 +2,12 @@
 
 The lease says who drives a run now; the fence, which only grows, makes sure of it. A worker that was
 frozen past its lease finds that its writes match nothing any more, and stops without a trace.
+
+A claim counts a start of the model in advance (`starts`), for its owner may die without a word. Who hands
+the run back stores how many there really were, so a run that never reached the model costs nothing.
 """
 
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -41,6 +44,8 @@ INDEXES = (
         collection="runs", keys=(("finished_at", 1),), why="the audit looks for runs without a settlement"
     ),
 )
+
+_LOOK_AT_MAX = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,16 +98,18 @@ class RunRepository:
             if stored is None:
                 return HeldElsewhere()
             return await self._take_over(stored, now)
-        return Claim(request=request, fence=1)
+        return Claim(request=request, fence=1, started_at=now)
 
-    async def take_over_expired(self, *, limit: int) -> AsyncIterator[Claim]:
-        """Take runs whose worker has been silent for two leases; their message may be lost."""
+    async def take_over_expired(self) -> Claim | None:
+        """Take one run whose worker has been silent for two leases; its message may be lost."""
         now = self._clock.now()
-        expired = self._runs.find({"state": ACTIVE, "lease_until": {"$lt": now - self._lease}}).limit(limit)
-        async for run in expired:
+        dead = {"state": ACTIVE, "lease_until": {"$lt": now - self._lease}}
+        # More than one, for other workers look for the same.
+        async for run in self._runs.find(dead).limit(_LOOK_AT_MAX):
             claim = await self._take_over(run, now)
             if isinstance(claim, Claim):
-                yield claim
+                return claim
+        return None
 
     async def _take_over(self, run: Document, now: datetime) -> Claim | HeldElsewhere | Ended:
         if run["state"] != ACTIVE:
@@ -112,13 +119,18 @@ class RunRepository:
         fence = run["fence"] + 1
         taken = await self._runs.update_one(
             {"_id": run["_id"], "fence": run["fence"], "state": ACTIVE, "lease_until": run["lease_until"]},
-            {"$set": {"fence": fence, "owner": self._owner, "lease_until": now + self._lease}},
+            {
+                "$set": {"fence": fence, "owner": self._owner, "lease_until": now + self._lease},
+                "$inc": {"starts": 1},
+            },
         )
         if taken.matched_count == 0:
             return HeldElsewhere()
         return Claim(
             request=request_of(run),
             fence=fence,
+            started_at=run["started_at"],
+            starts=run["starts"],
             text=run["text"],
             last_sequence=run["last_sequence"],
             response_id=run["response_id"],
@@ -156,9 +168,10 @@ class RunRepository:
         """Store where the provider keeps the answer, before any of it is shown. False: the run is lost."""
         return await self._set(claim, {"response_id": response_id, "background": background})
 
-    async def release(self, claim: Claim, progress: Progress) -> bool:
+    async def release(self, claim: Claim, progress: Progress, *, starts: int) -> bool:
         """Give the lease up at once, so that another worker need not wait for it to run out."""
         fields = {
+            "starts": starts,
             "lease_until": self._clock.now(),
             "text": progress.text,
             "last_sequence": progress.last_sequence,
@@ -190,8 +203,3 @@ class RunRepository:
             {"_id": claim.run_id, "fence": claim.fence, "state": ACTIVE}, {"$set": fields}
         )
         return result.matched_count == 1
-
-    async def runs_of(self, run_ids: Iterable[str]) -> dict[str, Document]:
-        """Return the text and state of the runs that wrote a thread's answers."""
-        found = self._runs.find({"_id": {"$in": list(run_ids)}}, {"text": 1, "state": 1})
-        return {run["_id"]: run async for run in found}

@@ -7,14 +7,18 @@ from common.run_stream import RunEvent, event_of
 
 
 class RunOutput:
-    """The events of one run under one fence. `text` is all that was ever said, stored or not."""
+    """The events of one run under one fence. `text` is all that was ever said, stored or not.
 
-    def __init__(self, run_id: str, *, fence: int, text: str, sequence: int) -> None:
+    Of a text that an earlier attempt left behind, the first `shown` characters are in the stream already;
+    the rest goes out with the next event.
+    """
+
+    def __init__(self, run_id: str, *, fence: int, text: str = "", shown: int = 0, sequence: int = 0) -> None:
         self.run_id = run_id
         self.fence = fence
         self.text = text
         self.sequence = sequence
-        self._shown = len(text)
+        self._shown = shown
         self._waiting: deque[RunEvent] = deque()
         self._first = True
 

@@ -12,41 +12,55 @@ from common.run_stream import RunEvent, event_of, from_entry, stream_key
 
 log = get_logger()
 
+_UNREAD_MAX = 10_000
+"""More events than an attempt can have written since its run was last stored: one a tick, for minutes."""
+
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """The text and the last sequence that readers may have seen."""
+    """What a run has so far: its text, how much of that the stream holds, and the last sequence taken.
+
+    What the stream lacks has to be written to it again, or its readers could not place what follows.
+    """
 
     text: str
+    streamed: int
     sequence: int
 
 
 async def take_over_stream(
-    redis: Redis, run_id: str, *, fence: int, stored: Shown, opening: dict[str, object]
+    redis: Redis, run_id: str, *, fence: int, text: str, sequence: int, opening: dict[str, object]
 ) -> Shown:
-    """Fence the stream off and return what it holds, or what was stored if it is gone or behind.
+    """Fence the stream off and return what it holds; `text` and `sequence` are what was stored of the run.
 
     The opening event goes first: once it stands, no older attempt can append any more, so what is read
-    after it is final.
+    after it is final. A stream that cannot be read counts as empty, and numbers go on well above any that
+    a reader may know from it.
     """
     key = stream_key(run_id)
+    taken = sequence + _UNREAD_MAX
     try:
         last = await redis.xrevrange(key, count=1)
-        sequence = max(_event(last[0]).sequence if last else 0, stored.sequence) + 1
-        event = event_of(fence, sequence, "run", opening)
+        taken = max(_event(last[0]).sequence if last else 0, sequence) + 1
+        event = event_of(fence, taken, "run", opening)
         await redis.xadd(key, event.fields(), id=event.entry_id)  # pyright: ignore[reportArgumentType]
         await redis.publish(key, event.message())
         events = [_event(entry) for entry in await redis.xrange(key) or ()]
     except (RedisError, OSError) as error:
         log.warning("stream_not_read", run_id=run_id, error=type(error).__name__)
-        return Shown(stored.text, stored.sequence + 1)
+        return Shown(text, streamed=0, sequence=taken)
+    streamed = _text_of(events)
+    longer = streamed if len(streamed) >= len(text) else text
+    return Shown(longer, streamed=len(streamed), sequence=taken)
+
+
+def _text_of(events: list[RunEvent]) -> str:
     text = ""
     for item in events:
         if item.kind == "delta":
             delta = orjson.loads(item.data)
             text = text[: delta["at"]] + delta["text"] if delta["at"] <= len(text) else text
-    sequence = max(item.sequence for item in events)
-    return Shown(text if len(text) >= len(stored.text) else stored.text, sequence)
+    return text
 
 
 def _event(entry: Any) -> RunEvent:

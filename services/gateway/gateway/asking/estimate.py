@@ -8,12 +8,10 @@ import math
 from dataclasses import dataclass
 
 from common.errors import TooLarge
+from common.tokens import TOKENS_PER_MESSAGE
 
 MARGIN = 1.15
 """Providers count a little differently from the offline tokenizer."""
-
-TOKENS_PER_MESSAGE = 8
-"""Role and separators of one message."""
 
 _NEW_MESSAGES = 2
 """The instructions and the question; earlier messages are counted in the conversation's tokens."""

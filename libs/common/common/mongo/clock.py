@@ -1,9 +1,17 @@
-"""The time of the database, so that all processes of the ledger agree on when a hold expires."""
+"""The time of the database, so that all processes agree on when a hold or a lease runs out."""
 
+import asyncio
 from datetime import UTC, datetime, timedelta
 
+from pymongo.errors import PyMongoError
+
 from common.clock import Clock
+from common.log import get_logger
 from common.mongo.client import Database
+
+log = get_logger()
+
+_REFRESH_EVERY_S = 30.0
 
 
 class DatabaseClock:
@@ -24,6 +32,15 @@ class DatabaseClock:
         answered_at = self._clock.now()
         there = hello["localTime"].replace(tzinfo=UTC)
         self._offset = there - (asked_at + (answered_at - asked_at) / 2)
+
+    async def run(self) -> None:
+        """Ask every now and then until cancelled; while the database is away the last answer serves."""
+        while True:
+            await asyncio.sleep(_REFRESH_EVERY_S)
+            try:
+                await self.refresh()
+            except PyMongoError as error:
+                log.warning("time_not_read", error=type(error).__name__)
 
     def now(self) -> datetime:
         now = self._clock.now() + self._offset

@@ -1,0 +1,289 @@
+"""A run from its request to its end: handed back, taken over, short of time, and what it is charged."""
+
+import asyncio
+from collections.abc import AsyncGenerator
+from datetime import timedelta
+
+import orjson
+import pytest
+from redis.asyncio import Redis
+
+from chat_worker.engine.interface import (
+    Delta,
+    FileCited,
+    Finished,
+    ProviderBusy,
+    ProviderError,
+    Snapshot,
+    Started,
+    Working,
+)
+from chat_worker.recovery import Recovery
+from chat_worker.runs.records import Claim
+from chat_worker.runs.repository import HeldElsewhere
+from chat_worker.stream.reader import take_over_stream
+from common.amqp.delivery import Done
+from common.clock import SystemClock
+from common.errors import Unavailable
+from common.events.envelope import TokenUsage
+from common.events.runs import RunFinishedV1
+from common.mongo.clock import DatabaseClock
+from common.run_stream import RunEvent
+from common.tasks import background_tasks
+from support.clock import FakeClock
+from support.processes import free_port
+from support.run_writer import RunWriter
+from support.scripted_engine import Script, ScriptedEngine
+from support.worker import (
+    ASSISTANT,
+    WorkerOnTrial,
+    database_away,
+    deliver,
+    request_for,
+    worker_on_trial,
+)
+
+USAGE = TokenUsage(input_tokens=7, output_tokens=2)
+WHOLE: Script = [
+    Started("x", background=False),
+    Delta("Hello "),
+    Delta("world"),
+    Finished("completed", USAGE),
+]
+BUSY = ProviderError("provider_busy", "busy", retryable=True)
+
+
+@pytest.fixture
+async def worker(db_url: str, redis_url: str) -> AsyncGenerator[WorkerOnTrial]:
+    async with worker_on_trial(db_url, redis_url) as worker:
+        yield worker
+
+
+def text_of(events: list[RunEvent]) -> str:
+    """Put the deltas together as a browser does, which cannot place what lies beyond a gap."""
+    text = ""
+    for event in events:
+        if event.kind == "delta":
+            delta = orjson.loads(event.data)
+            assert delta["at"] <= len(text)
+            text = text[: delta["at"]] + delta["text"]
+    return text
+
+
+def charge_of(worker: WorkerOnTrial) -> tuple[str, TokenUsage, str]:
+    finished = worker.announced.events[-1]
+    assert isinstance(finished, RunFinishedV1)
+    return finished.status, finished.usage, finished.usage_source
+
+
+async def test_a_run_is_answered_stored_streamed_and_announced(worker: WorkerOnTrial):
+    request = await worker.ask()
+    assert await deliver(worker.executor(ScriptedEngine(WHOLE)), request) == Done()
+    run = await worker.run(request.run_id)
+    assert (run["state"], run["text"]) == ("completed", "Hello world")
+    assert text_of(await worker.stream(request.run_id)) == "Hello world"
+    assert charge_of(worker) == ("completed", USAGE, "provider")
+
+
+class TestHandedBack:
+    async def test_a_run_whose_question_could_not_be_read_twice_is_still_answered(
+        self, worker: WorkerOnTrial
+    ):
+        request = await worker.ask()
+        engine = ScriptedEngine(WHOLE)
+        for _ in range(2):
+            with database_away() as away, pytest.raises(Unavailable):
+                await deliver(worker.executor(engine, reads=away), request)
+        assert await deliver(worker.executor(engine), request) == Done()
+        assert charge_of(worker) == ("completed", USAGE, "provider")
+        assert (engine.runs, (await worker.run(request.run_id))["fence"]) == (1, 3)
+
+    async def test_a_run_handed_back_while_the_provider_was_busy_may_be_stopped_for_nothing(
+        self, worker: WorkerOnTrial
+    ):
+        request = await worker.ask()
+        driving = asyncio.create_task(
+            deliver(worker.executor(ScriptedEngine([ProviderBusy(BUSY, retry_after_s=30)])), request)
+        )
+        await worker.until_active(request.run_id)
+        await asyncio.sleep(0.2)
+        driving.cancel()
+        await asyncio.wait({driving})
+        await worker.db["messages"].update_one(
+            {"_id": request.message_id}, {"$set": {"cancel_requested_at": worker.clock.now()}}
+        )
+        await deliver(worker.executor(ScriptedEngine()), request)
+        assert charge_of(worker) == ("cancelled", TokenUsage(), "none")
+
+    async def test_a_run_handed_back_in_the_middle_is_interrupted_and_charged(self, worker: WorkerOnTrial):
+        request = await worker.ask()
+        said = asyncio.Event()
+        engine = ScriptedEngine([Started("x", background=False), Delta("half"), said, asyncio.Event()])
+        driving = asyncio.create_task(deliver(worker.executor(engine), request))
+        await worker.until_active(request.run_id)
+        said.set()
+        async with asyncio.timeout(10):
+            while text_of(await worker.stream(request.run_id)) != "half":
+                await asyncio.sleep(0.02)
+        driving.cancel()
+        await asyncio.wait({driving})
+        await deliver(worker.executor(ScriptedEngine()), request)
+        status, usage, source = charge_of(worker)
+        assert (status, source) == ("interrupted", "estimate")
+        assert usage.total_tokens > 0
+        assert (await worker.run(request.run_id))["text"] == "half"
+
+
+class TestTakenOver:
+    async def test_a_run_without_its_question_fails_and_asks_the_model_nothing(self, worker: WorkerOnTrial):
+        request = request_for("r_" + "1" * 32)
+        await worker.runs().claim(request, assistant=ASSISTANT.reference, model="sim-1")
+        await worker.forsake(request.run_id)
+        engine = ScriptedEngine()
+        await deliver(worker.executor(engine), request)
+        assert engine.runs == 0
+        assert charge_of(worker) == ("failed", TokenUsage(), "none")
+
+    @pytest.mark.parametrize("streamed", ["Hello world", "Hel", ""])
+    async def test_readers_get_what_was_stored_and_never_streamed(self, worker: WorkerOnTrial, streamed: str):
+        request = await worker.ask()
+        await worker.runs().claim(request, assistant=ASSISTANT.reference, model="sim-1")
+        dead = RunWriter(worker.redis, request.run_id)
+        await dead.begin()
+        if streamed:
+            await dead.say(streamed)
+        await worker.forsake(request.run_id, text="Hello wo", response_id="bg", background=True)
+        engine = ScriptedEngine(
+            [Started("bg", background=True), Delta("Hello world!"), Finished("completed", USAGE)]
+        )
+        await deliver(worker.executor(engine), request)
+        assert (await worker.run(request.run_id))["text"] == "Hello world!"
+        assert text_of(await worker.stream(request.run_id)) == "Hello world!"
+
+    async def test_an_end_without_any_more_text_shows_all_that_is_stored(self, worker: WorkerOnTrial):
+        request = await worker.ask()
+        await worker.runs().claim(request, assistant=ASSISTANT.reference, model="sim-1")
+        dead = RunWriter(worker.redis, request.run_id)
+        await dead.begin()
+        await dead.say("Hel")
+        await worker.forsake(request.run_id, text="Hello wo")
+        await deliver(worker.executor(ScriptedEngine()), request)
+        assert charge_of(worker)[0] == "interrupted"
+        assert text_of(await worker.stream(request.run_id)) == "Hello wo"
+
+    async def test_a_stream_that_cannot_be_read_gets_all_the_text_above_any_number_it_knows(
+        self, worker: WorkerOnTrial
+    ):
+        async with Redis(port=free_port()) as away:
+            shown = await take_over_stream(away, "r_1", fence=2, text="Hello", sequence=7, opening={})
+        assert (shown.text, shown.streamed) == ("Hello", 0)
+        assert shown.sequence > 1_000
+
+    async def test_ten_minutes_count_from_the_first_claim(self, worker: WorkerOnTrial):
+        request = await worker.ask()
+        await worker.runs().claim(request, assistant=ASSISTANT.reference, model="sim-1")
+        long_ago = worker.clock.now() - timedelta(hours=1)
+        await worker.forsake(request.run_id, started_at=long_ago, response_id="bg", background=True)
+        engine = ScriptedEngine()
+        await deliver(worker.executor(engine, run_max_s=600), request)
+        assert (engine.cancelled, engine.resumes) == (["bg"], 0)
+        assert charge_of(worker)[0] == "incomplete"
+
+    async def test_an_answer_that_was_complete_before_time_ran_out_is_shown(self, worker: WorkerOnTrial):
+        request = await worker.ask()
+        await worker.runs().claim(request, assistant=ASSISTANT.reference, model="sim-1")
+        long_ago = worker.clock.now() - timedelta(hours=1)
+        await worker.forsake(request.run_id, started_at=long_ago, response_id="bg", background=True)
+        stored = Snapshot(text="Hello world", finished=Finished("completed", USAGE))
+        await deliver(worker.executor(ScriptedEngine(snapshot=stored)), request)
+        assert charge_of(worker) == ("completed", USAGE, "retrieved")
+        assert text_of(await worker.stream(request.run_id)) == "Hello world"
+
+
+class TestLeases:
+    @pytest.mark.parametrize("minutes", [-10, 10])
+    async def test_a_worker_whose_clock_is_wrong_takes_no_run_that_is_driven(
+        self, worker: WorkerOnTrial, minutes: int
+    ):
+        right = DatabaseClock(worker.db, SystemClock())
+        wrong = DatabaseClock(worker.db, FakeClock(SystemClock().now() + timedelta(minutes=minutes)))
+        await right.refresh()
+        await wrong.refresh()
+        here, there = worker.runs(right), worker.runs(wrong)
+        request = await worker.ask()
+        claim = await here.claim(request, assistant=ASSISTANT.reference, model="sim-1")
+        assert isinstance(claim, Claim)
+        again = await there.claim(request, assistant=ASSISTANT.reference, model="sim-1")
+        assert again == HeldElsewhere()
+        assert await there.take_over_expired() is None
+        second = await worker.ask(thread_id="t_" + "1" * 32)
+        second = second.model_copy(update={"thread_id": "t_" + "1" * 32})
+        claim = await there.claim(second, assistant=ASSISTANT.reference, model="sim-1")
+        assert isinstance(claim, Claim)
+        again = await here.claim(second, assistant=ASSISTANT.reference, model="sim-1")
+        assert again == HeldElsewhere()
+
+    async def test_a_process_drives_no_more_runs_than_it_has_slots(self, worker: WorkerOnTrial):
+        worker.slots = asyncio.Semaphore(1)
+        request = await worker.ask()
+        ending = asyncio.Event()
+        engine = ScriptedEngine([Started("x", background=False), Working(), ending, *WHOLE[1:]], WHOLE)
+        execute = worker.executor(engine)
+        first = asyncio.create_task(deliver(execute, request))
+        await worker.until_active(request.run_id)
+        other = await worker.ask(thread_id="t_" + "1" * 32)
+        other = other.model_copy(update={"thread_id": "t_" + "1" * 32})
+        second = asyncio.create_task(deliver(execute, other))
+        recovery = Recovery(worker.runs(), execute, every_s=0.01)
+        async with background_tasks(recovery.run()):
+            await asyncio.sleep(0.3)
+            assert await worker.db["runs"].count_documents({}) == 1
+            ending.set()
+            assert await asyncio.gather(first, second) == [Done(), Done()]
+        assert engine.runs == 2
+
+    async def test_a_recovered_run_delays_no_other_and_is_given_time_to_end(self, worker: WorkerOnTrial):
+        ending = asyncio.Event()
+        slow: Script = [Started("x", background=False), Working(), ending, *WHOLE[1:]]
+        engine = ScriptedEngine(slow, WHOLE)
+        recovery = Recovery(worker.runs(), worker.executor(engine), every_s=0.01)
+        async with background_tasks(recovery.run()), asyncio.timeout(20):
+            for number in (1, 2):
+                thread_id = "t_" + str(number) * 32
+                request = (await worker.ask(thread_id=thread_id)).model_copy(update={"thread_id": thread_id})
+                await worker.runs().claim(request, assistant=ASSISTANT.reference, model="sim-1")
+                await worker.forsake(request.run_id)
+                while engine.runs < number:
+                    await asyncio.sleep(0.02)
+            while not worker.announced.events:
+                await asyncio.sleep(0.02)
+            assert charge_of(worker)[0] == "completed"
+            asyncio.get_running_loop().call_later(0.2, ending.set)
+            await recovery.drain(grace_s=10)
+        states = {run["state"] async for run in worker.db["runs"].find()}
+        assert states == {"completed"}
+
+
+async def test_a_file_that_cannot_be_stored_costs_neither_the_answer_nor_its_figure(worker: WorkerOnTrial):
+    request = await worker.ask()
+    engine = ScriptedEngine([*WHOLE, FileCited("f1", "report.csv", "c1")], file=b"a,b")
+    with database_away() as away:
+        await deliver(worker.executor(engine, keeps=away), request)
+    assert charge_of(worker) == ("completed", USAGE, "provider")
+    assert (await worker.run(request.run_id))["files"] == []
+
+
+async def test_files_that_take_too_long_are_left_out(worker: WorkerOnTrial):
+    request = await worker.ask()
+
+    class SlowDownloads(ScriptedEngine):
+        async def download(self, file: FileCited, *, bytes_max: int) -> bytes:
+            if file.file_id == "f1":
+                return b"a,b"
+            await asyncio.Event().wait()
+            raise AssertionError
+
+    files = [FileCited(f"f{number}", f"{number}.csv", "c1") for number in (1, 2)]
+    await deliver(worker.executor(SlowDownloads([*WHOLE, *files])), request)
+    assert charge_of(worker) == ("completed", USAGE, "provider")
+    assert [file["name"] for file in (await worker.run(request.run_id))["files"]] == ["1.csv"]
