@@ -1,8 +1,8 @@
-import { createMemo, createSignal, lazy, Match, onCleanup, onMount, Show, Suspense, Switch } from "solid-js";
+import { createEffect, createMemo, createSignal, ErrorBoundary, lazy, Match, onCleanup, onMount, Show, Suspense, Switch } from "solid-js";
 import type { ChatApi } from "./api/chat-api";
 import { useApp, useTexts } from "./features/app-context";
 import { ChatPage } from "./features/chat/chat-page";
-import { OpenFailed, SignedOut, UnknownPage } from "./features/pages/pages";
+import { Broken, OpenFailed, SignedOut, UnknownPage } from "./features/pages/pages";
 import { createShortcuts, ShortcutList } from "./features/shortcuts";
 import { Sidebar } from "./features/threads/sidebar";
 
@@ -24,8 +24,13 @@ export function AppFrame(props: { api: ChatApi; onOpen: () => void }) {
     return now.kind === "failed" ? now : undefined;
   };
 
+  const broken = (error: unknown) => {
+    console.error(error);
+    return <Broken onRetry={() => void app.reload()} />;
+  };
+
   return (
-    <>
+    <ErrorBoundary fallback={broken}>
       <Switch>
         <Match when={state().kind === "opening"}>
           <div class="opening" role="status" aria-label={texts().loading} />
@@ -39,7 +44,7 @@ export function AppFrame(props: { api: ChatApi; onOpen: () => void }) {
         </Match>
       </Switch>
       <app.toasts.View />
-    </>
+    </ErrorBoundary>
   );
 }
 
@@ -47,6 +52,9 @@ function Pages(props: { api: ChatApi }) {
   const app = useApp();
   const texts = useTexts();
   const page = createMemo(() => app.navigation.route().page);
+  createEffect(() => {
+    if (page() === "operator") document.title = texts().dashboard;
+  });
 
   return (
     <>
@@ -60,9 +68,11 @@ function Pages(props: { api: ChatApi }) {
           <Chat api={props.api} />
         </Match>
         <Match when={page() === "operator"}>
-          <Suspense fallback={<div class="opening" role="status" aria-label={texts().loading} />}>
-            <Dashboard />
-          </Suspense>
+          <ErrorBoundary fallback={<Broken onRetry={() => void app.reload()} />}>
+            <Suspense fallback={<div class="opening" role="status" aria-label={texts().loading} />}>
+              <Dashboard />
+            </Suspense>
+          </ErrorBoundary>
         </Match>
       </Switch>
     </>

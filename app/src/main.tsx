@@ -8,10 +8,12 @@ import { type App, AppContext } from "./features/app-context";
 import { createConversations } from "./state/conversations";
 import { makeDrafts } from "./state/drafts";
 import { createPreferences } from "./state/preferences";
+import { makeReloads } from "./state/reloads";
 import { createNavigation } from "./state/route";
 import { createSession, type SessionStore, type Tokens } from "./state/session";
 import { makeTabs } from "./state/tabs";
 import { createThreadList } from "./state/threads";
+import { CHAT_TEXTS, failureText } from "./texts/chat";
 import { createToasts } from "./ui/toasts";
 
 /** Takes the session's token out of the address bar before anything else can read it from there. */
@@ -22,18 +24,6 @@ function takeToken(): string | undefined {
   url.searchParams.delete("s");
   history.replaceState(null, "", url.pathname + url.search);
   return token;
-}
-
-/** After a deployment the parts of an open page may be gone: the new page is loaded, once. */
-function reloadWhenOutdated(): void {
-  const KEY = "reloaded-at";
-  const PAUSE_MS = 60_000;
-  addEventListener("vite:preloadError", event => {
-    if (Date.now() - Number(sessionStorage.getItem(KEY)) < PAUSE_MS) return;
-    event.preventDefault();
-    sessionStorage.setItem(KEY, String(Date.now()));
-    location.reload();
-  });
 }
 
 /** Only if that is elsewhere, and never with a token that was just refused: both would go round in circles. */
@@ -74,46 +64,50 @@ function keepCurrent(session: SessionStore, isOnline: () => boolean): void {
 }
 
 function start(root: HTMLElement): void {
-  const token = takeToken();
-  reloadWhenOutdated();
+  let token = takeToken();
   const request: typeof fetch = (...args) => fetch(...args);
+  const reloads = makeReloads({ fetch: request, storage: sessionStorage, reload: () => location.reload() });
+  addEventListener("vite:preloadError", () => void reloads.onPartMissing());
   const client = makeClient(request);
   const api = makeChatApi(client, request);
-  const session = createSession(api);
+  const session = createSession(api, localStorage);
   const tabs = makeTabs();
   const conversations = createConversations(api, {
     onThread: thread => threads.show(thread),
     onBalance(tokenBalance) {
-      session.setBalance(tokenBalance);
-      tabs.tell({ kind: "balance", tokenBalance });
+      session.setTokens({ token_balance: tokenBalance });
       // What is used up may be granted anew, which happens when the chat is opened.
       if (tokenBalance <= 0) void session.refresh();
     },
-    onAnswered: () => tabs.tell({ kind: "threads" }),
+    onAnswered: () => tabs.tell(),
     notice: session.notice,
+    onFailed: failure =>
+      app.toasts.show({ text: failureText(CHAT_TEXTS[app.preferences.preferences.language], failure) }),
   });
   const threads = createThreadList(api, session.notice, conversations.leave);
-  tabs.listen(note => {
-    if (note.kind === "balance") session.setBalance(note.tokenBalance);
-    else void threads.reload();
-  });
+  tabs.listen(() => void threads.reload());
   const app: App = {
     client,
     session,
     threads,
     conversations,
-    drafts: makeDrafts(sessionStorage),
+    drafts: makeDrafts(sessionStorage, () => session.account.userId),
     navigation: createNavigation(),
     preferences: createPreferences(localStorage, navigator.languages),
     toasts: createToasts(),
     isOnline: createOnline(),
+    reload: reloads.reload,
   };
 
   keepCurrent(session, app.isOnline);
 
-  const open = async (given?: string) => {
-    if (await session.open(given)) await threads.reload();
-    else if (given === undefined) goToSignIn(session);
+  const open = async () => {
+    const isSignIn = token !== undefined;
+    const isOpen = await session.open(token);
+    // While the server cannot be reached, the token has not been spent.
+    if (session.state.kind !== "failed") token = undefined;
+    if (isOpen) await threads.reload();
+    else if (!isSignIn) goToSignIn(session);
   };
   render(
     () => (
@@ -123,7 +117,7 @@ function start(root: HTMLElement): void {
     ),
     root,
   );
-  void open(token);
+  void open();
 }
 
 const root = document.getElementById("app");

@@ -1,5 +1,6 @@
 /** What the chat asks of the gateway. */
 
+import { runIdOf } from "../stream/follow-run";
 import { type Client, unwrap } from "./client";
 import type { components } from "./schema";
 
@@ -83,9 +84,8 @@ export function makeChatApi(client: Client, fetch: typeof globalThis.fetch): Cha
         signal,
       }),
     readRun: (eventId, signal) => {
-      const runId = eventId.slice(0, eventId.lastIndexOf(":"));
       const headers = { "Last-Event-ID": eventId };
-      return fetch(`/chat/runs/${encodeURIComponent(runId)}/events`, { headers, signal });
+      return fetch(`/chat/runs/${encodeURIComponent(runIdOf(eventId))}/events`, { headers, signal });
     },
     cancelRun: async runId => {
       await unwrap(client.POST("/chat/runs/{run_id}/cancel", { params: { path: { run_id: runId } } }));

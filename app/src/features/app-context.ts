@@ -22,6 +22,8 @@ export interface App {
   preferences: PreferencesStore;
   toasts: Toasts;
   isOnline: Accessor<boolean>;
+  /** Loads the page anew, unless there is none to be had. */
+  reload: () => Promise<void>;
 }
 
 export const AppContext = createContext<App>();

@@ -1,4 +1,5 @@
 import { For, onCleanup } from "solid-js";
+import { branchOf } from "../state/branch";
 import { chatPath } from "../state/route";
 import { Dialog } from "../ui/dialog";
 import { useApp, useTexts } from "./app-context";
@@ -21,10 +22,9 @@ function actionOf(event: KeyboardEvent): Action | undefined {
   const isCommand = event.ctrlKey || event.metaKey;
   if (event.key === "Escape") return event.shiftKey ? "focusMessage" : "stop";
   if (!isCommand || event.altKey) return undefined;
-  if (!event.shiftKey) {
-    if (event.code === "KeyK") return "searchThreads";
-    return event.key === "/" ? "shortcuts" : undefined;
-  }
+  // On some keyboards the slash needs Shift.
+  if (event.key === "/") return "shortcuts";
+  if (!event.shiftKey) return event.code === "KeyK" ? "searchThreads" : undefined;
   const byCode: Record<string, Action> = {
     KeyO: "newChat",
     KeyC: "copyAnswer",
@@ -46,7 +46,8 @@ export function createShortcuts({ currentId, onShowList }: ShortcutsOptions): vo
 
   const lastAnswer = () => {
     const id = currentId();
-    return id === undefined ? undefined : app.conversations.get(id)?.exchanges.at(-1)?.answer.text;
+    const conversation = id === undefined ? undefined : app.conversations.get(id);
+    return conversation && branchOf(conversation.exchanges, conversation.chosen).at(-1)?.exchange.answer.text;
   };
   const lastCode = () => [...document.querySelectorAll(".markdown figure.code code")].at(-1)?.textContent;
   const copy = (text: string | null | undefined) => text && void navigator.clipboard.writeText(text);

@@ -111,18 +111,22 @@ function answerOf(message: Message): Answer {
 }
 
 /**
- * Brings what is on the screen up to date with what was read. The screen keeps its keys, and an answer that is
- * still being written keeps its text: the stream has it, the thread does not.
+ * Brings what is on the screen up to date with what was read. A question that has no run yet is known by the id
+ * under which it was sent. The screen keeps its keys, and an answer that is still being written keeps its text:
+ * the stream has it, the thread does not.
  */
 export function mergeExchanges(shown: readonly Exchange[], read: readonly Exchange[]): Exchange[] {
   const readByRun = new Map(read.map(exchange => [exchange.runId, exchange]));
   const merged = shown.map(exchange => {
-    const newer = exchange.runId === undefined ? undefined : readByRun.get(exchange.runId);
+    const newer =
+      exchange.runId === undefined
+        ? read.find(({ question }) => question.clientMessageId === exchange.key)
+        : readByRun.get(exchange.runId);
     if (!newer) return exchange;
     readByRun.delete(newer.runId);
     const isBehind = newer.answer.status === "active";
     const answer = isBehind ? { ...exchange.answer, id: newer.answer.id } : newer.answer;
-    return { ...exchange, question: newer.question, answer };
+    return { ...exchange, runId: newer.runId, question: newer.question, answer };
   });
   const first = merged.find(exchange => exchange.runId !== undefined)?.question.createdAt;
   const isOlder = (exchange: Exchange) => first !== undefined && exchange.question.createdAt < first;

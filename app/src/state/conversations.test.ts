@@ -22,7 +22,7 @@ function page(messages: Partial<Message>[], cursor: string | null = null): Messa
 }
 
 const ANSWERED = page([
-  { id: "m_1", role: "user", text: "Hi", status: "sent" },
+  { id: "m_1", role: "user", text: "Hi", status: "sent", client_message_id: "c-1" },
   { id: "n_1", role: "assistant", text: "Hello there", status: "completed", files: [] },
 ]);
 const ACTIVE = page([
@@ -40,6 +40,7 @@ const DONE = line(4, "done", { status: "completed" });
 function setUp(changes: Partial<ChatApi> = {}) {
   const failures: Failure[] = [];
   const balances: number[] = [];
+  const complaints: Failure[] = [];
   const api = {
     readThread: vi.fn(() => Promise.resolve(ANSWERED)),
     sendMessage: vi.fn(() => Promise.resolve(new Response(RUN + TEXT + USAGE + DONE))),
@@ -53,12 +54,13 @@ function setUp(changes: Partial<ChatApi> = {}) {
     onThread: () => undefined,
     onAnswered: () => undefined,
     onBalance: balance => balances.push(balance),
+    onFailed: failure => complaints.push(failure),
     notice: failure => {
       failures.push(failure);
       return failure;
     },
   });
-  return { api, conversations, failures, balances };
+  return { api, conversations, failures, balances, complaints };
 }
 
 const shown = (conversations: Conversations) =>
@@ -193,4 +195,101 @@ test("a message that is sent again after a reload joins its run on the screen, t
   await vi.waitFor(() =>
     expect(shown(conversations)).toEqual([{ question: "Hi", answer: "Hello there", status: "completed" }]),
   );
+});
+
+test("a question that nobody took is there once, and its thread can be read again", async () => {
+  const error = line(1, "error", { code: "not_started", message: "Nobody", retryable: true });
+  const untaken = `retry: 1\nid: r_1:0\n\n${error}${line(2, "done", { status: "failed" })}`;
+  const stored = page([{ id: "m_1", role: "user", text: "Hi", status: "sent", client_message_id: "c-1" }]);
+  const failed = page([
+    ...stored.thread.messages,
+    { id: "n_1", role: "assistant", text: "", status: "failed", files: [] },
+  ]);
+  const { conversations } = setUp({
+    sendMessage: () => Promise.resolve(new Response(untaken)),
+    readThread: () => Promise.resolve(failed),
+  });
+  await conversations.ask(THREAD, "Hi", "c-1");
+  await vi.waitFor(() => expect(conversations.get(THREAD)?.exchanges[0]?.answer.id).toBe("n_1"));
+  await conversations.open(THREAD);
+  expect(shown(conversations)).toEqual([{ question: "Hi", answer: "", status: "failed" }]);
+  expect(conversations.get(THREAD)?.exchanges[0]?.runId).toBe("r_1");
+});
+
+/** A stream that is open and says what it is given. */
+function openStream() {
+  let controller!: ReadableStreamDefaultController<Uint8Array>;
+  const body = new ReadableStream<Uint8Array>({ start: given => void (controller = given) });
+  return { response: new Response(body), say: (text: string) => controller.enqueue(new TextEncoder().encode(text)) };
+}
+
+test("stopping before a worker has taken the question ends it, by the name that comes first", async () => {
+  const { response, say } = openStream();
+  const { conversations, api } = setUp({ sendMessage: () => Promise.resolve(response) });
+  const asked = conversations.ask(THREAD, "Hi", "c-1");
+  await conversations.stop(THREAD);
+  await asked;
+  expect(api.cancelRun).not.toHaveBeenCalled();
+  expect(conversations.get(THREAD)?.isStopping).toBe(true);
+  say("retry: 1\nid: r_1:0\n\n");
+  await vi.waitFor(() => expect(api.cancelRun).toHaveBeenCalledExactlyOnceWith("r_1"));
+  conversations.leave(THREAD);
+});
+
+test("stopping what cannot be sent gives it back", async () => {
+  const { conversations, api } = setUp({ sendMessage: () => Promise.reject(new TypeError("network")) });
+  const asked = conversations.ask(THREAD, "Hi", "c-1");
+  await vi.waitFor(() => expect(conversations.get(THREAD)?.isLinkLost).toBe(true));
+  await conversations.stop(THREAD);
+  expect(await asked).toEqual({ kind: "unreachable" });
+  expect(shown(conversations)).toEqual([]);
+  expect(api.cancelRun).not.toHaveBeenCalled();
+});
+
+test("a stop that failed says so and can be tried again", async () => {
+  const { response, say } = openStream();
+  const cancelRun = vi.fn<ChatApi["cancelRun"]>();
+  cancelRun.mockRejectedValueOnce(new Problem(503, { code: "unavailable" })).mockResolvedValue();
+  const { conversations, complaints } = setUp({ cancelRun, sendMessage: () => Promise.resolve(response) });
+  await conversations.ask(THREAD, "Hi", "c-1");
+  say(RUN + TEXT);
+  await vi.waitFor(() => expect(shown(conversations)?.[0]?.answer).toBe("Hello there"));
+  await conversations.stop(THREAD);
+  expect(complaints).toMatchObject([{ kind: "unavailable" }]);
+  expect(conversations.get(THREAD)?.isStopping).toBe(false);
+  await conversations.stop(THREAD);
+  expect(cancelRun).toHaveBeenCalledTimes(2);
+  conversations.leave(THREAD);
+});
+
+test("older messages that cannot be read are missed aloud", async () => {
+  const readThread = vi.fn<ChatApi["readThread"]>();
+  readThread
+    .mockResolvedValueOnce({ ...ANSWERED, next_cursor: "c" })
+    .mockRejectedValueOnce(new Problem(503, { code: "unavailable" }));
+  const { conversations, complaints } = setUp({ readThread });
+  await conversations.open(THREAD);
+  await conversations.loadOlder(THREAD);
+  expect(complaints).toMatchObject([{ kind: "unavailable" }]);
+  expect(conversations.get(THREAD)).toMatchObject({ olderCursor: "c", isLoadingOlder: false });
+});
+
+test("a flag that could not be set is taken off the right message, though older ones have come before it", async () => {
+  const refused = Promise.withResolvers<void>();
+  const older = page([
+    { id: "m_0", run_id: "r_0", role: "user", text: "First", status: "sent", created_at: "2026-11-21T10:00:00Z" },
+    { id: "n_0", run_id: "r_0", role: "assistant", text: "1", status: "completed", files: [], flagged: true },
+  ]);
+  const readThread = vi.fn<ChatApi["readThread"]>();
+  readThread.mockResolvedValueOnce({ ...ANSWERED, next_cursor: "c" }).mockResolvedValue(older);
+  const { conversations } = setUp({ readThread, flagMessage: () => refused.promise });
+  await conversations.open(THREAD);
+  const flagged = conversations.setFlag(THREAD, "r_1", { part: "answer", flag: { reasons: [], note: null } });
+  await conversations.loadOlder(THREAD);
+  refused.reject(new TypeError("network"));
+  await expect(flagged).rejects.toThrow();
+  expect(conversations.get(THREAD)?.exchanges.map(({ key, answer }) => [key, answer.isFlagged])).toEqual([
+    ["r_0", true],
+    ["r_1", false],
+  ]);
 });

@@ -31,16 +31,16 @@ export interface Conversations {
   get(threadId: string): Conversation | undefined;
   /** Reads a thread, or brings it up to date, and follows the answer that is being written. */
   open(threadId: string): Promise<void>;
-  /** Shows a thread that was read elsewhere. */
-  seed(page: MessagePage): void;
   loadOlder(threadId: string): Promise<void>;
   /**
    * Sends a message. Resolves as soon as the server has taken it; the answer comes by itself.
-   * Otherwise resolves with the reason, and nothing of the message is left on the screen.
+   * Otherwise resolves with the reason, and nothing of the message is left on the screen. What the thread shows
+   * already under this id was taken before, and is not sent again.
    */
   ask(threadId: string, text: string, clientMessageId: string, where?: Where): Promise<Failure | undefined>;
   /** Shows this version of a question, with what came after it. */
   choose(threadId: string, version: Exchange): void;
+  /** Ends the answer as soon as its run has a name, or gives up sending while there is no connection. */
   stop(threadId: string): Promise<void>;
   setFlag(threadId: string, exchangeKey: string, flag: FlagChange): Promise<void>;
   /** Stops following what is going on in a thread; what the server does goes on. */
@@ -64,6 +64,8 @@ export interface ConversationEvents {
   /** An answer came to its end in this tab. */
   onAnswered(threadId: string): void;
   notice(failure: Failure): Failure;
+  /** What somebody wanted did not happen, and nothing on the screen says so. */
+  onFailed(failure: Failure): void;
 }
 
 const NOTHING_YET: Conversation = {
@@ -82,8 +84,6 @@ export function createConversations(api: ChatApi, events: ConversationEvents): C
   const followed = new Map<string, AbortController>();
   /** Threads whose newest page was read, so that their older ones can be asked for. */
   const wasRead = new Set<string>();
-  /** Per thread, when the message that is being sent has a run, or is refused. */
-  const sendings = new Map<string, PromiseWithResolvers<void>>();
 
   const exchangesIn = (threadId: string): Exchange[] => unwrap(store[threadId]?.exchanges) ?? [];
   const activeIn = (threadId: string) => exchangesIn(threadId).findLast(isActive);
@@ -112,17 +112,30 @@ export function createConversations(api: ChatApi, events: ConversationEvents): C
     const before = exchangesIn(threadId)[index];
     if (!before) return;
     const after = received.reduce(applyRunEvent, before);
-    const isNamed = before.runId === undefined && after.runId !== undefined;
     batch(() => {
       setStore(threadId, "exchanges", index, "runId", after.runId);
       setStore(threadId, "exchanges", index, "question", { ...after.question });
       setStore(threadId, "exchanges", index, "answer", { ...after.answer });
-      if (isNamed) setExchanges(threadId, withoutTwin(exchangesIn(threadId), after));
     });
-    if (isNamed) sendings.get(threadId)?.resolve();
     for (const event of received) {
       if (event.kind === "usage" && event.tokenBalance !== null) events.onBalance(event.tokenBalance);
       if (event.kind === "done") events.onAnswered(threadId);
+    }
+  }
+
+  function nameRun(threadId: string, key: string, runId: string): void {
+    const isNew = (exchange: Exchange) => exchange.key === key && exchange.runId === undefined;
+    if (!exchangesIn(threadId).some(isNew)) return;
+    setStore(threadId, "exchanges", isNew, "runId", runId);
+    if (store[threadId]?.isStopping) void cancel(threadId, runId);
+  }
+
+  async function cancel(threadId: string, runId: string): Promise<void> {
+    try {
+      await api.cancelRun(runId);
+    } catch (error) {
+      setStore(threadId, "isStopping", false);
+      events.onFailed(events.notice(failureOf(error)));
     }
   }
 
@@ -157,6 +170,7 @@ export function createConversations(api: ChatApi, events: ConversationEvents): C
           }),
           ...(runId && { eventId: `${runId}:0` }),
           resume: (eventId, each) => api.readRun(eventId, each),
+          onNamed: id => nameRun(threadId, key, id),
           onEvents: received => apply(threadId, key, received),
           onLink: isOpen => setStore(threadId, "isLinkLost", !isOpen),
           signal,
@@ -196,10 +210,7 @@ export function createConversations(api: ChatApi, events: ConversationEvents): C
 
   async function read(threadId: string): Promise<void> {
     try {
-      const page = await api.readThread(threadId);
-      // Without its run, a message on the screen could not be told from the same one in the page.
-      await sendings.get(threadId)?.promise;
-      take(page, { isOldest: !wasRead.has(threadId) });
+      take(await api.readThread(threadId), { isOldest: !wasRead.has(threadId) });
       wasRead.add(threadId);
     } catch (error) {
       const failure = events.notice(failureOf(error));
@@ -216,11 +227,6 @@ export function createConversations(api: ChatApi, events: ConversationEvents): C
       await read(threadId);
       followActive(threadId);
     },
-    seed(page) {
-      take(page, { isOldest: true });
-      wasRead.add(page.thread.id);
-      followActive(page.thread.id);
-    },
     async loadOlder(threadId) {
       const { olderCursor, isLoadingOlder } = store[threadId] ?? NOTHING_YET;
       if (olderCursor === undefined || isLoadingOlder) return;
@@ -228,22 +234,25 @@ export function createConversations(api: ChatApi, events: ConversationEvents): C
       try {
         take(await api.readThread(threadId, { cursor: olderCursor }), { isOldest: true });
       } catch (error) {
-        events.notice(failureOf(error));
+        events.onFailed(events.notice(failureOf(error)));
       } finally {
         setStore(threadId, "isLoadingOlder", false);
       }
     },
     ask(threadId, text, clientMessageId, where = {}) {
       ensure(threadId);
+      if (exchangesIn(threadId).some(({ question }) => question.clientMessageId === clientMessageId)) {
+        followActive(threadId);
+        return Promise.resolve(undefined);
+      }
       const place = messagePlace(where, exchangesIn(threadId).at(-1));
       const follows = where.instead ? where.instead.question.follows : where.behind?.question.id;
       const exchange = newExchange(clientMessageId, text, new Date().toISOString(), follows);
       batch(() => {
         setExchanges(threadId, [...exchangesIn(threadId), exchange]);
-        setStore(threadId, { status: "ready", failure: undefined });
+        setStore(threadId, { status: "ready", failure: undefined, isStopping: false });
         setStore(threadId, "chosen", placeOf(exchange), exchange.key);
       });
-      sendings.set(threadId, Promise.withResolvers());
       return new Promise(resolve => {
         let isAccepted = false;
         const onAccepted = () => {
@@ -256,7 +265,6 @@ export function createConversations(api: ChatApi, events: ConversationEvents): C
             threadId,
             exchangesIn(threadId).filter(({ key }) => key !== clientMessageId),
           );
-          sendings.get(threadId)?.resolve();
           const failure = events.notice(failureOf(error));
           // Another tab is asking in this thread: show what it asks.
           if (failure.kind === "busy") void read(threadId).then(() => followActive(threadId));
@@ -268,22 +276,23 @@ export function createConversations(api: ChatApi, events: ConversationEvents): C
       setStore(threadId, "chosen", placeOf(version), version.key);
     },
     async stop(threadId) {
-      const runId = activeIn(threadId)?.runId;
-      if (!runId || store[threadId]?.isStopping) return;
-      setStore(threadId, "isStopping", true);
-      try {
-        await api.cancelRun(runId);
-      } catch (error) {
-        setStore(threadId, "isStopping", false);
-        events.notice(failureOf(error));
+      const active = activeIn(threadId);
+      const { isStopping, isLinkLost } = store[threadId] ?? NOTHING_YET;
+      if (!active || isStopping) return;
+      if (active.runId === undefined && isLinkLost) {
+        followed.get(threadId)?.abort();
+        return;
       }
+      setStore(threadId, "isStopping", true);
+      // Without a name yet, it is ended when it gets one.
+      if (active.runId !== undefined) await cancel(threadId, active.runId);
     },
     async setFlag(threadId, exchangeKey, { part, flag }) {
-      const index = exchangesIn(threadId).findIndex(exchange => exchange.key === exchangeKey);
-      const id = exchangesIn(threadId)[index]?.[part].id;
+      const isMeant = ({ key }: Exchange) => key === exchangeKey;
+      const id = exchangesIn(threadId).find(isMeant)?.[part].id;
       if (id === undefined) return;
       const show = (isFlagged: boolean) =>
-        setStore(threadId, "exchanges", index, part, { isFlagged } as Partial<Exchange["answer"]>);
+        setStore(threadId, "exchanges", isMeant, part, { isFlagged } as Partial<Exchange["answer"]>);
       show(flag !== undefined);
       try {
         await (flag ? api.flagMessage(id, flag) : api.unflagMessage(id));
@@ -306,9 +315,4 @@ function messagePlace({ instead, behind }: Where, newest: Exchange | undefined):
 
 function isActiveNow(exchange: Exchange | undefined): boolean {
   return exchange !== undefined && isActive(exchange);
-}
-
-/** A message that was sent again after a reload has joined a run that the thread shows already. */
-function withoutTwin(exchanges: readonly Exchange[], { key, runId }: Exchange): Exchange[] {
-  return exchanges.filter(exchange => exchange.key === key || exchange.runId !== runId);
 }

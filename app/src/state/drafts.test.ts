@@ -3,12 +3,14 @@ import { beforeEach, expect, test } from "vitest";
 import { makeDrafts } from "./drafts";
 
 let ids = 0;
+let user = "u1";
 /** Each one stands for the page after a reload. */
-const drafts = () => makeDrafts(sessionStorage, () => `c-${++ids}`);
+const drafts = () => makeDrafts(sessionStorage, () => user, () => `c-${++ids}`);
 
 beforeEach(() => {
   sessionStorage.clear();
   ids = 0;
+  user = "u1";
 });
 
 test("a draft survives a reload, one for each thread", () => {
@@ -24,6 +26,7 @@ test("what was sent is there again after a reload, until the server has it", () 
   expect(drafts().read("t_1")).toBe("hello\n\nand another thing");
   drafts().forgetSent("t_1");
   expect(drafts().read("t_1")).toBe("and another thing");
+  expect(drafts().sentId("t_1")).toBeUndefined();
 });
 
 test("what the server did not take comes back before what was typed since", () => {
@@ -59,7 +62,7 @@ test("what the server has taken, and what was wiped out, is forgotten", () => {
 });
 
 test("storage that is full or holds nonsense does no harm", () => {
-  sessionStorage.setItem("draft:t_1", "{nonsense");
+  sessionStorage.setItem("draft:u1:t_1", "{nonsense");
   expect(drafts().read("t_1")).toBe("");
   const full = {
     getItem: () => null,
@@ -67,5 +70,35 @@ test("storage that is full or holds nonsense does no harm", () => {
       throw new Error("full");
     },
   };
-  expect(() => makeDrafts(full as unknown as Storage).write("t_1", "x")).not.toThrow();
+  expect(() => makeDrafts(full as unknown as Storage, () => user).write("t_1", "x")).not.toThrow();
+});
+
+test("while a text is being sent, the field holds only what was typed since", () => {
+  const open = drafts();
+  open.markSent("t_1", "hello");
+  open.write("t_1", "more");
+  expect(open.read("t_1")).toBe("more");
+  open.forgetSent("t_1");
+  expect(open.read("t_1")).toBe("more");
+});
+
+test("what came back after a reload can be deleted", () => {
+  drafts().markSent("t_1", "hello");
+  const reloaded = drafts();
+  expect(reloaded.read("t_1")).toBe("hello");
+  reloaded.write("t_1", "");
+  expect(drafts().read("t_1")).toBe("");
+});
+
+test("a text that was given back although it had arrived leaves the field again", () => {
+  drafts().markSent("t_1", "hello");
+  drafts().giveBack("t_1");
+  drafts().forgetSent("t_1");
+  expect(drafts().read("t_1")).toBe("");
+});
+
+test("another person in the same browser does not see them", () => {
+  drafts().write("new", "for my eyes");
+  user = "u2";
+  expect(drafts().read("new")).toBe("");
 });

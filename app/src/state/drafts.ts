@@ -7,12 +7,12 @@
 import type { Exchange } from "./conversation";
 
 export interface Drafts {
-  /** What the message field should hold: also what was sent and is not known to have arrived. */
+  /** What the message field should hold: also what was on its way when the page was left. */
   read(place: string): string;
   write(place: string, text: string): void;
   /** The text leaves the field. Returns the id to send it under. */
   markSent(place: string, text: string): string;
-  /** The server has it. */
+  /** The server has it, so it is no draft any more, even if it had been given back. */
   forgetSent(place: string): void;
   /** The server did not take it: puts it before what was typed since, and returns both. */
   giveBack(place: string): string;
@@ -28,13 +28,28 @@ export function editPlace({ question }: Exchange): string {
   return `edit:${question.id}`;
 }
 
+/** The place of a question that is asked again as it is. */
+export function againPlace({ question }: Exchange): string {
+  return `again:${question.id}`;
+}
+
+/** What is given back is kept apart from what was typed since. */
+const BETWEEN = "\n\n";
+
 interface Stored {
   text: string;
   sent?: { text: string; clientMessageId: string; isGivenBack: boolean } | undefined;
 }
 
-export function makeDrafts(storage: Storage, newId: () => string = () => crypto.randomUUID()): Drafts {
-  const keyOf = (place: string) => `draft:${place}`;
+/** `userId`: whose drafts they are. One browser may serve several people, one after the other. */
+export function makeDrafts(
+  storage: Storage,
+  userId: () => string,
+  newId: () => string = () => crypto.randomUUID(),
+): Drafts {
+  const keyOf = (place: string) => `draft:${userId()}:${place}`;
+  /** The keys of what this page has sent and waits for. */
+  const underway = new Set<string>();
 
   function load(place: string): Stored {
     try {
@@ -54,8 +69,20 @@ export function makeDrafts(storage: Storage, newId: () => string = () => crypto.
     }
   }
 
+  function giveBack(place: string): string {
+    underway.delete(keyOf(place));
+    const { text, sent } = load(place);
+    if (!sent || sent.isGivenBack) return text;
+    const both = text.trim() === "" ? sent.text : sent.text + BETWEEN + text;
+    store(place, { text: both, sent: { ...sent, isGivenBack: true } });
+    return both;
+  }
+
   return {
-    read: place => withSent(load(place)),
+    read(place) {
+      if (!underway.has(keyOf(place))) giveBack(place);
+      return load(place).text;
+    },
     write(place, text) {
       const { sent } = load(place);
       // An empty field means that the text which was given back is not wanted any more.
@@ -65,22 +92,23 @@ export function makeDrafts(storage: Storage, newId: () => string = () => crypto.
       const { sent } = load(place);
       const clientMessageId = sent?.text === text ? sent.clientMessageId : newId();
       store(place, { text: "", sent: { text, clientMessageId, isGivenBack: false } });
+      underway.add(keyOf(place));
       return clientMessageId;
     },
-    forgetSent: place => store(place, { text: load(place).text }),
-    giveBack(place) {
-      const draft = load(place);
-      const text = withSent(draft);
-      store(place, { text, sent: draft.sent && { ...draft.sent, isGivenBack: true } });
-      return text;
+    forgetSent(place) {
+      underway.delete(keyOf(place));
+      store(place, { text: withoutSent(load(place)) });
     },
+    giveBack,
     sentId: place => load(place).sent?.clientMessageId,
   };
 }
 
-function withSent({ text, sent }: Stored): string {
-  if (!sent || sent.isGivenBack) return text;
-  return text.trim() === "" ? sent.text : `${sent.text}\n\n${text}`;
+function withoutSent({ text, sent }: Stored): string {
+  if (!sent?.isGivenBack || !text.startsWith(sent.text)) return text;
+  const rest = text.slice(sent.text.length);
+  if (rest.trim() === "") return "";
+  return rest.startsWith(BETWEEN) ? rest.slice(BETWEEN.length) : text;
 }
 
 function isStored(value: unknown): value is Stored {

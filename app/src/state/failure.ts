@@ -40,6 +40,11 @@ export function failureOf(error: unknown, isOnline = navigator.onLine): Failure 
   return { kind: "other", code: error.code, detail: error.message };
 }
 
+/** The server has said no. Everything else leaves open whether it has done what was asked. */
+export function isRefusal({ kind }: Failure): boolean {
+  return !["offline", "unreachable", "unavailable", "other"].includes(kind);
+}
+
 export function isAbort(error: unknown): boolean {
   return error instanceof DOMException && error.name === "AbortError";
 }

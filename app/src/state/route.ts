@@ -73,6 +73,8 @@ function pathOfClick(event: MouseEvent): string | undefined {
   const link = event.target instanceof Element ? event.target.closest("a") : null;
   if (!link || link.target || link.hasAttribute("download") || link.origin !== location.origin)
     return undefined;
+  // A place on the same page: the browser goes there.
+  if (link.hash !== "") return undefined;
   return parsePath(link.pathname).page === "unknown" ? undefined : link.pathname + link.search;
 }
 

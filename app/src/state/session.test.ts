@@ -1,5 +1,5 @@
 // @vitest-environment jsdom
-import { expect, test, vi } from "vitest";
+import { beforeEach, expect, test, vi } from "vitest";
 import type { ChatApi } from "../api/chat-api";
 import { Problem } from "../api/problem";
 import { createSession } from "./session";
@@ -15,6 +15,8 @@ const LATEST = {
   },
   session: { sub: "u1", expires_at: "" },
 };
+beforeEach(() => localStorage.clear());
+
 const SIGNED_OUT = new Problem(401, { code: "unauthenticated", login_url: "https://login.test/" });
 
 function setUp(changes: Partial<ChatApi> = {}) {
@@ -24,7 +26,7 @@ function setUp(changes: Partial<ChatApi> = {}) {
     readAccount: vi.fn(() => Promise.resolve({ ...LATEST.user, token_balance: 70 })),
     ...changes,
   };
-  return { api, session: createSession(api as unknown as ChatApi) };
+  return { api, session: createSession(api as unknown as ChatApi, localStorage) };
 }
 
 test("a token is exchanged before anything else is asked", async () => {
@@ -69,4 +71,28 @@ test("a server that is away is not a session that has ended", async () => {
   const { session } = setUp({ openChat: () => Promise.reject(new TypeError("network")) });
   await session.open(undefined);
   expect(session.state).toMatchObject({ kind: "failed" });
+});
+
+test("without a grant, tokens are measured by what there was when they came last, also after a reload", async () => {
+  const user = { ...LATEST.user, token_grant: 0, token_balance: 100 };
+  const openChat = () => Promise.resolve({ ...LATEST, user }) as never;
+  const first = setUp({ openChat }).session;
+  await first.open(undefined);
+  first.setTokens({ token_balance: 15 });
+  expect(first.account).toMatchObject({ tokenBalance: 15, tokensWhenFull: 100 });
+
+  user.token_balance = 12;
+  const { session } = setUp({ openChat });
+  await session.open(undefined);
+  expect(session.account).toMatchObject({ tokenBalance: 12, tokensWhenFull: 100 });
+  session.setTokens({ token_balance: 60 });
+  expect(session.account.tokensWhenFull).toBe(60);
+});
+
+test("with a grant, tokens are measured by it", async () => {
+  const { session } = setUp();
+  await session.open(undefined);
+  expect(session.account.tokensWhenFull).toBe(50);
+  session.setTokens({ token_balance: 80, token_grant: 40 });
+  expect(session.account).toMatchObject({ tokenBalance: 80, tokenGrant: 40, tokensWhenFull: 40 });
 });

@@ -1,5 +1,6 @@
 /** Who is here, and how many tokens are left. */
 
+import { batch } from "solid-js";
 import { createStore } from "solid-js/store";
 import type { AccountTokens, ChatApi, LatestThread, User } from "../api/chat-api";
 import { type Failure, failureOf } from "./failure";
@@ -16,6 +17,8 @@ export interface Account {
   company: string | undefined;
   tokenBalance: number;
   tokenGrant: number;
+  /** What a warning is measured by: the grant or, without one, what there was when tokens came last. */
+  tokensWhenFull: number;
   /** When the grant comes, should the balance be used up by then. */
   nextGrantAt: string | undefined;
   moreTokensUrl: string | undefined;
@@ -24,7 +27,7 @@ export interface Account {
 }
 
 /** What is left, as the server tells it the moment that it changes. */
-export type Tokens = Pick<AccountTokens, "token_balance" | "token_grant">;
+export type Tokens = Partial<Pick<AccountTokens, "token_balance" | "token_grant">>;
 
 interface State {
   state: SessionState;
@@ -38,7 +41,6 @@ export interface SessionStore {
   open(token: string | undefined): Promise<LatestThread | undefined>;
   /** Reads the balance anew. A balance that is used up may be granted again by it. */
   refresh(): Promise<void>;
-  setBalance(tokenBalance: number): void;
   setTokens(tokens: Tokens): void;
   /** Takes note if a failure means that the session has ended. */
   notice(failure: Failure): Failure;
@@ -50,12 +52,14 @@ const NOBODY: Account = {
   company: undefined,
   tokenBalance: 0,
   tokenGrant: 0,
+  tokensWhenFull: 0,
   nextGrantAt: undefined,
   moreTokensUrl: undefined,
   isOperator: false,
 };
 
-export function createSession(api: ChatApi): SessionStore {
+/** `storage` remembers what a full balance was where there is no grant. */
+export function createSession(api: ChatApi, storage: Storage): SessionStore {
   const [store, setStore] = createStore<State>({ state: { kind: "opening" }, account: { ...NOBODY } });
 
   function notice(failure: Failure): Failure {
@@ -64,6 +68,17 @@ export function createSession(api: ChatApi): SessionStore {
       setStore("state", { kind: "signed_out", loginUrl: failure.loginUrl, wasOpen });
     }
     return failure;
+  }
+
+  /** Whatever is told about the tokens goes through here. */
+  function setTokens(tokens: Partial<AccountTokens>): void {
+    const before = store.account;
+    const tokenBalance = tokens.token_balance ?? before.tokenBalance;
+    const tokenGrant = tokens.token_grant ?? before.tokenGrant;
+    const nextGrantAt = "next_grant_at" in tokens ? (tokens.next_grant_at ?? undefined) : before.nextGrantAt;
+    const full = rememberFull(storage, before.userId, tokenBalance);
+    const tokensWhenFull = tokenGrant > 0 ? tokenGrant : full;
+    setStore("account", { tokenBalance, tokenGrant, nextGrantAt, tokensWhenFull });
   }
 
   return {
@@ -78,7 +93,11 @@ export function createSession(api: ChatApi): SessionStore {
       try {
         if (token !== undefined) await api.openSession(token);
         const latest = await api.openChat();
-        setStore({ account: accountOf(latest), state: { kind: "open" } });
+        batch(() => {
+          setStore("account", accountOf(latest));
+          setTokens(latest.user);
+          setStore("state", { kind: "open" });
+        });
         return latest;
       } catch (error) {
         const failure = notice(failureOf(error));
@@ -88,35 +107,37 @@ export function createSession(api: ChatApi): SessionStore {
     },
     async refresh() {
       try {
-        setStore("account", tokensOf(await api.readAccount()));
+        setTokens(await api.readAccount());
       } catch (error) {
         notice(failureOf(error));
       }
     },
-    setBalance: tokenBalance => setStore("account", { tokenBalance }),
-    setTokens: tokens =>
-      setStore("account", { tokenBalance: tokens.token_balance, tokenGrant: tokens.token_grant }),
+    setTokens,
     notice,
   };
 }
 
-function accountOf({ user }: LatestThread): Account {
+function accountOf({ user }: LatestThread): Partial<Account> {
   return {
     userId: user.id,
     name: user.name ?? undefined,
     company: companyName(user),
     moreTokensUrl: user.more_tokens_url ?? undefined,
     isOperator: user.role === "operator",
-    ...tokensOf(user),
   };
 }
 
-function tokensOf(tokens: AccountTokens): Pick<Account, "tokenBalance" | "tokenGrant" | "nextGrantAt"> {
-  return {
-    tokenBalance: tokens.token_balance,
-    tokenGrant: tokens.token_grant,
-    nextGrantAt: tokens.next_grant_at ?? undefined,
-  };
+/** Returns the balance to which it rose last, in tokens; remembered over reloads, as far as storage allows. */
+function rememberFull(storage: Storage, userId: string, tokenBalance: number): number {
+  const key = `full-balance:${userId}`;
+  try {
+    const [last = 0, full = 0] = (storage.getItem(key) ?? "").split(" ").map(Number);
+    const now = tokenBalance > last || !(full > 0) ? tokenBalance : full;
+    storage.setItem(key, `${tokenBalance} ${now}`);
+    return now;
+  } catch {
+    return tokenBalance;
+  }
 }
 
 function companyName({ company }: User): string | undefined {

@@ -1,18 +1,17 @@
 /** Tells the other tabs of this browser what they would show differently now. */
 
-export type TabNote = { kind: "balance"; tokenBalance: number } | { kind: "threads" };
-
 export interface Tabs {
-  tell(note: TabNote): void;
-  listen(onNote: (note: TabNote) => void): void;
+  /** Something was said in a thread. */
+  tell(): void;
+  listen(onNote: () => void): void;
 }
 
 export function makeTabs(): Tabs {
   const channel = new BroadcastChannel("chat");
   return {
-    tell: note => channel.postMessage(note),
+    tell: () => channel.postMessage("threads"),
     listen(onNote) {
-      channel.onmessage = (event: MessageEvent<TabNote>) => onNote(event.data);
+      channel.onmessage = onNote;
     },
   };
 }

@@ -1,7 +1,7 @@
 /** The list of threads: newest first, searched on the server, deleted with a moment to think again. */
 
 import { createStore, reconcile } from "solid-js/store";
-import type { ChatApi, Thread } from "../api/chat-api";
+import type { ChatApi, Thread, ThreadPage } from "../api/chat-api";
 import { type Failure, failureOf } from "./failure";
 
 const UNDO_MS = 6_000;
@@ -50,8 +50,11 @@ export function createThreadList(
     for (const deleteNow of leaving.values()) deleteNow();
   });
 
-  /** A later request makes an earlier one's answer worthless. */
-  async function load(cursor: string | undefined): Promise<void> {
+  /**
+   * Reads the page behind `cursor`; without one, the first. With `keepsMore`, what was read behind the first page
+   * stays. A later request makes an earlier one's answer worthless.
+   */
+  async function load(cursor: string | undefined, { keepsMore = false } = {}): Promise<void> {
     const mine = ++latest;
     setState({ isLoading: true, failure: undefined });
     try {
@@ -59,9 +62,11 @@ export function createThreadList(
       const page = await api.listThreads({ ...words, ...(cursor === undefined ? {} : { cursor }) });
       if (mine !== latest) return;
       const before = cursor === undefined ? [] : state.threads;
-      const threads = withoutRepeats([...before, ...page.items]).filter(thread => !leaving.has(thread.id));
-      setState("threads", reconcile(threads, { key: "id" }));
-      setState({ nextCursor: page.next_cursor ?? undefined, isLoading: false });
+      const beyond = keepsMore ? behind(page, state.threads) : [];
+      const threads = withoutRepeats([...before, ...page.items, ...beyond]);
+      setThreads(threads.filter(thread => !leaving.has(thread.id)));
+      if (beyond.length === 0) setState({ nextCursor: page.next_cursor ?? undefined });
+      setState({ isLoading: false });
     } catch (error) {
       if (mine === latest) setState({ isLoading: false, failure: notice(failureOf(error)) });
     }
@@ -86,7 +91,7 @@ export function createThreadList(
       return state.failure;
     },
     find: threadId => state.threads.find(thread => thread.id === threadId),
-    reload: () => load(undefined),
+    reload: () => load(undefined, { keepsMore: true }),
     async loadMore() {
       if (state.nextCursor !== undefined && !state.isLoading) await load(state.nextCursor);
     },
@@ -129,6 +134,13 @@ export function createThreadList(
       };
     },
   };
+}
+
+/** Those of the known threads that come after the page. */
+function behind({ items, next_cursor: cursor }: ThreadPage, known: readonly Thread[]): Thread[] {
+  const last = items.at(-1);
+  if (!last || cursor === null) return [];
+  return known.filter(thread => thread.updated_at < last.updated_at);
 }
 
 /** The first of a thread wins. */

@@ -81,7 +81,10 @@ test("a connection that ends early is resumed behind the last event, not sent ag
 });
 
 test("a run that was named before its first event is resumed, too", async () => {
-  const { asked } = await follow([`retry: 1\nid: ${RUN}:0\n\n`, HELLO + DONE]);
+  const names: string[] = [];
+  const steps = [`retry: 1\nid: ${RUN}:0\n\n`, HELLO + DONE];
+  const { asked } = await follow(steps, { onNamed: name => names.push(name) });
+  expect(names).toEqual([RUN]);
   expect(asked).toEqual(["send", "r_1:0"]);
 });
 

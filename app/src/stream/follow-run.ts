@@ -29,6 +29,8 @@ export interface FollowRun {
   onEvents: (events: RunEvent[]) => void;
   /** The server has taken the message: it is stored, and the run will be answered. */
   onAccepted?: () => void;
+  /** The run has a name, which comes before its first event, and also if there will be none. */
+  onNamed?: (runId: string) => void;
   /** False while there is no connection and another one is being tried. */
   onLink?: (isOpen: boolean) => void;
   signal: AbortSignal;
@@ -100,6 +102,7 @@ async function readEvents(
       if (done) return undefined;
       watchdog.reset();
       const events = parser.push(value).flatMap(message => parseRunEvent(message) ?? []);
+      if (state.eventId === "" && parser.lastEventId !== "") options.onNamed?.(runIdOf(parser.lastEventId));
       state.eventId = parser.lastEventId || state.eventId;
       state.retryMs = parser.retryMs ?? state.retryMs;
       if (events.length === 0) continue;
@@ -111,6 +114,11 @@ async function readEvents(
     // Not awaited: a connection that hangs would hold us.
     reader.cancel().catch(() => undefined);
   }
+}
+
+/** `<run id>:<sequence>` */
+export function runIdOf(eventId: string): string {
+  return eventId.slice(0, eventId.lastIndexOf(":"));
 }
 
 /** Before the run has a name, only what may pass soon is tried again; the message waits for the user else. */

@@ -160,6 +160,8 @@ const en = {
   threadMissingTitle: "This chat does not exist",
   threadMissingText: "It was deleted, or it belongs to somebody else.",
   unknownPageTitle: "There is no such page",
+  brokenTitle: "This page could not be shown",
+  brokenText: "There may be no connection, or a newer version. What you have typed is kept.",
 };
 
 export type ChatTexts = typeof en;
@@ -321,6 +323,8 @@ const de: ChatTexts = {
   threadMissingTitle: "Diesen Chat gibt es nicht",
   threadMissingText: "Er wurde gelöscht, oder er gehört jemand anderem.",
   unknownPageTitle: "Diese Seite gibt es nicht",
+  brokenTitle: "Diese Seite lässt sich nicht anzeigen",
+  brokenText: "Vielleicht fehlt die Verbindung, oder es gibt eine neuere Fassung. Was Sie getippt haben, bleibt.",
 };
 
 export const CHAT_TEXTS = { en, de };

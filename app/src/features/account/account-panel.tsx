@@ -57,7 +57,7 @@ export function Balance() {
   const { account } = useApp().session;
   const texts = useTexts();
   const formats = useFormats();
-  const level = () => balanceLevel(account.tokenBalance, account.tokenGrant);
+  const level = () => balanceLevel(account.tokenBalance, account.tokensWhenFull);
 
   return (
     <div class="balance" data-level={level()}>
@@ -66,7 +66,7 @@ export function Balance() {
         aria-label={texts().tokens}
         min="0"
         max="1"
-        value={balanceShare(account.tokenBalance, account.tokenGrant)}
+        value={balanceShare(account.tokenBalance, account.tokensWhenFull)}
       />
     </div>
   );

@@ -3,8 +3,8 @@ import type { ChatApi } from "../../api/chat-api";
 import { branchOf, type Step } from "../../state/branch";
 import { type Exchange, isActive, newExchange } from "../../state/conversation";
 import type { Where } from "../../state/conversations";
-import { editPlace, NEW_THREAD } from "../../state/drafts";
-import { type Failure, failureOf } from "../../state/failure";
+import { againPlace, editPlace, NEW_THREAD } from "../../state/drafts";
+import { type Failure, failureOf, isRefusal } from "../../state/failure";
 import { chatPath } from "../../state/route";
 import { failureText } from "../../texts/chat";
 import { useApp, useTexts } from "../app-context";
@@ -22,6 +22,7 @@ export function ChatPage(props: { api: ChatApi; threadId: string | undefined }) 
   const place = () => props.threadId ?? NEW_THREAD;
   const [text, setText] = createSignal(app.drafts.read(place()));
   let isHandover = false;
+  let isStopWanted = false;
 
   const conversation = createMemo(() => (props.threadId ? app.conversations.get(props.threadId) : undefined));
   const exchanges = (): readonly Exchange[] => {
@@ -38,20 +39,29 @@ export function ChatPage(props: { api: ChatApi; threadId: string | undefined }) 
     on(place, here => {
       if (!isHandover) setText(app.drafts.read(here));
       isHandover = false;
-      if (props.threadId) void app.conversations.open(props.threadId).then(() => forgetArrived(here));
+      if (props.threadId) void app.conversations.open(props.threadId).then(() => forgetArrived(here, here));
     }),
   );
   createEffect(() => {
     document.title = title() || texts().appName;
   });
 
-  /** After a reload in the middle of sending: the thread shows that the message has arrived. */
-  function forgetArrived(here: string) {
-    const sent = app.drafts.sentId(here);
-    const known = app.conversations.get(here)?.exchanges ?? [];
-    if (sent === undefined || !known.some(({ question }) => question.clientMessageId === sent)) return;
-    app.drafts.forgetSent(here);
-    if (place() === here) setText(app.drafts.read(here));
+  /** What was not known to have arrived: the thread shows that it has. */
+  function forgetArrived(threadId: string, from: string) {
+    const sent = app.drafts.sentId(from);
+    const known = app.conversations.get(threadId)?.exchanges ?? [];
+    const isArrived = ({ question, runId }: Exchange) => runId && question.clientMessageId === sent;
+    if (sent !== undefined && known.some(isArrived)) forgetSent(from);
+  }
+
+  function forgetSent(from: string) {
+    app.drafts.forgetSent(from);
+    if (place() === from) setText(app.drafts.read(from));
+  }
+
+  function giveBack(from: string) {
+    const given = app.drafts.giveBack(from);
+    if (place() === from) setText(given);
   }
 
   function type(value: string) {
@@ -60,45 +70,65 @@ export function ChatPage(props: { api: ChatApi; threadId: string | undefined }) 
   }
 
   async function send(message: string): Promise<Failure | undefined> {
-    let here = place();
+    const here = place();
+    const id = app.drafts.markSent(here, message);
     setText("");
-    let id = app.drafts.markSent(here, message);
-    if (here === NEW_THREAD) {
-      setStarting(newExchange(id, message, new Date().toISOString()));
-      try {
-        const thread = await props.api.newThread();
-        app.drafts.forgetSent(here);
-        app.drafts.write(here, "");
-        here = thread.id;
-        id = app.drafts.markSent(here, message);
-        app.drafts.write(here, text());
-        isHandover = true;
-      } catch (error) {
-        setStarting(undefined);
-        setText(app.drafts.giveBack(here));
-        return app.session.notice(failureOf(error));
-      }
+    if (here === NEW_THREAD) return sendFirst(message, id);
+    const behind = untrack(steps).at(-1)?.exchange;
+    return settle(here, await ask(here, message, id, behind && { behind }));
+  }
+
+  /** A thread is made for the message. Whoever has gone elsewhere meanwhile is left there. */
+  async function sendFirst(message: string, firstId: string): Promise<Failure | undefined> {
+    setStarting(newExchange(firstId, message, new Date().toISOString()));
+    isStopWanted = false;
+    let threadId: string;
+    try {
+      threadId = (await props.api.newThread()).id;
+    } catch (error) {
+      setStarting(undefined);
+      return settle(NEW_THREAD, app.session.notice(failureOf(error)));
     }
-    const behind = isHandover ? undefined : untrack(steps).at(-1)?.exchange;
-    const asked = ask(here, message, id, behind && { behind });
-    if (isHandover) app.navigation.go(chatPath(here), { replace: true });
+    if (isStopWanted) {
+      setStarting(undefined);
+      giveBack(NEW_THREAD);
+      return undefined;
+    }
+    app.drafts.forgetSent(NEW_THREAD);
+    const id = app.drafts.markSent(threadId, message);
+    isHandover = place() === NEW_THREAD;
+    if (isHandover) {
+      app.drafts.write(NEW_THREAD, "");
+      app.drafts.write(threadId, text());
+    }
+    const asked = ask(threadId, message, id);
+    if (isHandover) app.navigation.go(chatPath(threadId), { replace: true });
     setStarting(undefined);
-    const failure = await asked;
-    if (!failure) app.drafts.forgetSent(here);
-    else if (place() === here) setText(app.drafts.giveBack(here));
-    else app.drafts.giveBack(here);
-    return failure;
+    return settle(threadId, await asked);
+  }
+
+  /** Returns a failure that belongs to the field which is shown. */
+  function settle(from: string, failure: Failure | undefined): Failure | undefined {
+    if (failure) giveBack(from);
+    else forgetSent(from);
+    if (!failure || place() === from) return failure;
+    app.toasts.show({ text: `${texts().draftBack} ${failureText(texts(), failure)}` });
+    return undefined;
   }
 
   /** Asks a question anew, as it was or changed. The earlier version is kept. */
   async function askInstead(instead: Exchange, message: string): Promise<void> {
     const { threadId } = props;
     if (threadId === undefined) return;
-    const draft = editPlace(instead);
-    const id = app.drafts.markSent(draft, message);
+    const isChanged = message !== instead.question.text;
+    const from = isChanged ? editPlace(instead) : againPlace(instead);
+    forgetArrived(threadId, from);
+    const id = app.drafts.markSent(from, message);
+    // Until the server has it, a change stays in its form, which is shown again should it be refused.
+    if (isChanged) app.drafts.giveBack(from);
     const failure = await ask(threadId, message, id, { instead });
-    if (failure && message !== instead.question.text) app.drafts.giveBack(draft);
-    else app.drafts.forgetSent(draft);
+    // Without a clear answer it may have arrived: it keeps its id, so that it is not answered twice.
+    if (!failure || (!isChanged && isRefusal(failure))) app.drafts.forgetSent(from);
     if (failure) app.toasts.show({ text: failureText(texts(), failure) });
   }
 
@@ -109,10 +139,17 @@ export function ChatPage(props: { api: ChatApi; threadId: string | undefined }) 
     id: string,
     where?: Where,
   ): Promise<Failure | undefined> {
+    const { tokenBalance } = app.session.account;
     const failure = await app.conversations.ask(threadId, message, id, where);
     if (failure?.kind !== "out_of_tokens") return failure;
     await app.session.refresh();
-    return isDue(failure.nextGrantAt) ? app.conversations.ask(threadId, message, id, where) : failure;
+    const hasMore = app.session.account.tokenBalance > tokenBalance;
+    return hasMore ? app.conversations.ask(threadId, message, id, where) : failure;
+  }
+
+  function stop() {
+    isStopWanted = true;
+    if (props.threadId) void app.conversations.stop(props.threadId);
   }
 
   return (
@@ -141,13 +178,9 @@ export function ChatPage(props: { api: ChatApi; threadId: string | undefined }) 
           isStopping={conversation()?.isStopping ?? false}
           onInput={type}
           onSend={send}
-          onStop={() => props.threadId && void app.conversations.stop(props.threadId)}
+          onStop={stop}
         />
       </Show>
     </main>
   );
-}
-
-function isDue(grantAt: string | undefined): boolean {
-  return grantAt !== undefined && new Date(grantAt) <= new Date();
 }

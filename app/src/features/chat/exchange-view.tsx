@@ -8,6 +8,7 @@ import { useApp, useTexts } from "../app-context";
 import { AnswerActions } from "./answer-actions";
 import { CopyButton } from "./copy-button";
 import { QuestionForm } from "./question-form";
+import { VersionPicker } from "./version-picker";
 
 interface ExchangeProps {
   threadId: string | undefined;
@@ -49,7 +50,16 @@ export function ExchangeView(props: ExchangeProps) {
         </Show>
         <Files answer={answer()} />
         <Ending {...props} />
-        <Show when={!isActive(props.exchange)}>
+        <Show
+          when={!isActive(props.exchange)}
+          fallback={
+            <Show when={props.versions.length > 1}>
+              <div class="actions kept">
+                <VersionPicker threadId={props.threadId} exchange={props.exchange} versions={props.versions} />
+              </div>
+            </Show>
+          }
+        >
           <AnswerActions
             threadId={props.threadId}
             exchange={props.exchange}

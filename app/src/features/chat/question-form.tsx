@@ -1,4 +1,5 @@
 import { onMount } from "solid-js";
+import { isComposing, isSendKey } from "../../ui/keys";
 import { useTexts } from "../app-context";
 
 interface QuestionFormProps {
@@ -35,9 +36,8 @@ export function QuestionForm(props: QuestionFormProps) {
         value={props.text}
         onInput={event => props.onInput(event.currentTarget.value)}
         onKeyDown={event => {
-          if (event.isComposing) return;
-          if (event.key === "Enter" && !event.shiftKey) send(event);
-          if (event.key !== "Escape") return;
+          if (isSendKey(event)) send(event);
+          if (event.key !== "Escape" || isComposing(event)) return;
           event.preventDefault();
           props.onCancel();
         }}

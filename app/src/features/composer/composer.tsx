@@ -3,6 +3,7 @@ import { balanceLevel } from "../../state/balance";
 import type { Failure } from "../../state/failure";
 import { failureText } from "../../texts/chat";
 import { Icon } from "../../ui/icon";
+import { hasKeyboard, isSendKey } from "../../ui/keys";
 import { useApp, useFormats, useTexts } from "../app-context";
 import { OutOfTokens } from "./out-of-tokens";
 
@@ -13,13 +14,10 @@ interface ComposerProps {
   isBusy: boolean;
   isStopping: boolean;
   onInput: (text: string) => void;
-  /** Resolves with why the message was not taken; its text is in the field again then. */
+  /** Resolves with why the message was not taken, if its text is in this field again. */
   onSend: (text: string) => Promise<Failure | undefined>;
   onStop: () => void;
 }
-
-/** Keys of an input method for Chinese, Japanese or Korean; Safari says so by this code alone. */
-const COMPOSING_KEY_CODE = 229;
 
 export function Composer(props: ComposerProps) {
   const app = useApp();
@@ -27,7 +25,7 @@ export function Composer(props: ComposerProps) {
   const [failure, setFailure] = createSignal<Failure>();
   let field!: HTMLTextAreaElement;
 
-  const level = () => balanceLevel(app.session.account.tokenBalance, app.session.account.tokenGrant);
+  const level = () => balanceLevel(app.session.account.tokenBalance, app.session.account.tokensWhenFull);
   const isOut = () => failure()?.kind === "out_of_tokens";
 
   onMount(() => hasKeyboard() && field.focus());
@@ -58,15 +56,14 @@ export function Composer(props: ComposerProps) {
     const message = props.text.trim();
     if (message === "" || props.isBusy) return;
     setFailure(undefined);
-    const { place } = props;
     const why = await props.onSend(message);
-    if (why && place === props.place) setFailure(why);
-    if (why) field.focus();
+    if (!why) return;
+    setFailure(why);
+    field.focus();
   }
 
   function onKeyDown(event: KeyboardEvent) {
-    if (event.key !== "Enter" || event.shiftKey || !hasKeyboard()) return;
-    if (event.isComposing || event.keyCode === COMPOSING_KEY_CODE) return;
+    if (!isSendKey(event)) return;
     event.preventDefault();
     void send();
   }
@@ -130,16 +127,11 @@ export function Composer(props: ComposerProps) {
   );
 }
 
-/** Without one, Enter is the only way to begin a line. */
-function hasKeyboard(): boolean {
-  return matchMedia("(hover: hover) and (pointer: fine)").matches;
-}
-
 function Notices(props: { failure: Failure | undefined; canRetry: boolean; onRetry: () => void }) {
   const app = useApp();
   const texts = useTexts();
   const formats = useFormats();
-  const level = () => balanceLevel(app.session.account.tokenBalance, app.session.account.tokenGrant);
+  const level = () => balanceLevel(app.session.account.tokenBalance, app.session.account.tokensWhenFull);
   const tokens = () => formats().number(app.session.account.tokenBalance);
 
   return (

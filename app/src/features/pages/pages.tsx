@@ -71,6 +71,20 @@ export function ThreadFailure(props: { failure: Failure | undefined; onRetry: ()
   );
 }
 
+/** Something in the app itself went wrong. `onRetry` loads the page anew. */
+export function Broken(props: { onRetry: () => void }) {
+  const texts = useTexts();
+  return (
+    <main>
+      <Page title={texts().brokenTitle} text={texts().brokenText}>
+        <button type="button" class="primary" onClick={() => props.onRetry()}>
+          {texts().retry}
+        </button>
+      </Page>
+    </main>
+  );
+}
+
 export function UnknownPage() {
   const texts = useTexts();
   return (

@@ -8,6 +8,7 @@ import { type GroupName, groupThreads } from "./group-threads";
 import { ThreadItem } from "./thread-item";
 
 const SEARCH_DELAY_MS = 200;
+const WORDS_CHARACTERS_MAX = 100;
 
 interface SidebarProps {
   currentId: string | undefined;
@@ -118,11 +119,13 @@ function SearchField() {
         type="search"
         aria-label={texts().searchThreads}
         placeholder={texts().searchThreads}
-        maxLength={200}
+        maxLength={WORDS_CHARACTERS_MAX}
         value={words()}
         onInput={event => search(event.currentTarget.value)}
         onKeyDown={event => {
-          if (event.key === "Escape") search("");
+          if (event.key !== "Escape") return;
+          event.preventDefault();
+          search("");
         }}
       />
     </search>

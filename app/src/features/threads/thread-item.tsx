@@ -1,7 +1,10 @@
 import { createSignal, Show } from "solid-js";
 import type { Thread } from "../../api/chat-api";
+import { failureOf } from "../../state/failure";
 import { chatPath } from "../../state/route";
+import { failureText } from "../../texts/chat";
 import { Icon } from "../../ui/icon";
+import { isComposing } from "../../ui/keys";
 import { Menu } from "../../ui/menu";
 import { useApp, useTexts } from "../app-context";
 
@@ -68,7 +71,7 @@ function RenameField(props: { thread: Thread; onDone: () => void }) {
     if (!wanted || wanted === props.thread.title) return;
     app.threads
       .rename(props.thread.id, wanted)
-      .catch(() => app.toasts.show({ text: texts().failures.unavailable }));
+      .catch(error => app.toasts.show({ text: failureText(texts(), failureOf(error)) }));
   }
 
   return (
@@ -80,9 +83,11 @@ function RenameField(props: { thread: Thread; onDone: () => void }) {
       value={props.thread.title}
       onBlur={event => finish(event.currentTarget.value)}
       onKeyDown={event => {
-        if (event.isComposing) return;
+        if (isComposing(event)) return;
         if (event.key === "Enter") finish(event.currentTarget.value);
-        if (event.key === "Escape") finish(undefined);
+        if (event.key !== "Escape") return;
+        event.preventDefault();
+        finish(undefined);
       }}
     />
   );

@@ -52,10 +52,15 @@ export class MarkdownView {
 
   #grow(text: string, options: TreeOptions): void {
     const rest = text.slice(this.#text.length);
-    const tokens = settledTokens(rest);
-    const settledText = tokens.map(token => token.raw).join("");
-    const settled = buildTree(tokens, options, this.#outline);
-    const open = buildTree(lex(steady(rest.slice(settledText.length))), options, this.#outline.copy());
+    const tokens = lex(rest);
+    const settledTokens = settledOf(tokens, rest);
+    const settledText = rawText(settledTokens);
+    const settled = buildTree(settledTokens, options, this.#outline);
+    const openText = rest.slice(settledText.length);
+    const steadyText = steady(openText);
+    // A long block is not lexed twice, unless some of its end is held back.
+    const openTokens = steadyText === openText ? tokens.slice(settledTokens.length) : lex(steadyText);
+    const open = buildTree(openTokens, options, this.#outline.copy());
     patchChildren(this.#root, this.#open, [...settled, ...open], this.#settled.length);
     this.#settled.push(...settled);
     this.#text += settledText;
@@ -86,9 +91,8 @@ export class MarkdownView {
   }
 }
 
-/** Lexes a text that grows and returns what is settled. The tokens' raw texts joined are a prefix of the text. */
-function settledTokens(text: string): Token[] {
-  const tokens = lex(text);
+/** Those tokens of a text that grows which are settled. Their raw texts joined are a prefix of the text. */
+function settledOf(tokens: readonly Token[], text: string): Token[] {
   let open = tokens.length;
   for (let blocks = 0; open > 0 && blocks < OPEN_BLOCKS; ) {
     open -= 1;
@@ -96,5 +100,9 @@ function settledTokens(text: string): Token[] {
   }
   const settled = tokens.slice(0, open);
   // The lexer unifies line ends; the raw texts are then of another length than the text.
-  return text.startsWith(settled.map(token => token.raw).join("")) ? settled : [];
+  return text.startsWith(rawText(settled)) ? settled : [];
+}
+
+function rawText(tokens: readonly Token[]): string {
+  return tokens.map(token => token.raw).join("");
 }
