@@ -12,7 +12,7 @@ import pytest
 from common.amqp import topology
 from common.amqp.broker import Broker
 from common.amqp.delivery import Delivery, Outcome, RetryLater
-from common.amqp.publisher import PublishUnknown
+from common.errors import PublishUnknown
 from common.events.runs import RunFinishedV1, RunRequestedV1
 from common.ids import new_id
 from support.chat_client import Answer, ChatClient

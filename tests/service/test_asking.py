@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 from pymongo.errors import AutoReconnect
 
-from common.amqp.publisher import PublishFailed, PublishUnknown
 from common.auth import Session
 from common.errors import (
     AppError,
@@ -16,6 +15,8 @@ from common.errors import (
     InsufficientBalance,
     Malformed,
     NotFound,
+    PublishFailed,
+    PublishUnknown,
     RateLimited,
     ThreadBusy,
     TooLarge,
