@@ -56,7 +56,7 @@ _TAKE_BACK_PAUSES_S = (1.0, 5.0, 20.0)
 _CALL_DEADLINE_S = 5.0
 _ASKED_WITHIN_S = 3.5
 _RELEASED_WITHIN_S = 1.0
-"""Together below 5 s: whoever is refused because the ledger or the queue is away waits no longer for it."""
+"""Together below 5 s: whoever is refused because a server is away waits no longer for it."""
 _ASKED_AGAIN_AFTER = timedelta(seconds=5)
 """By then a request was made, or taken back, or its gateway is dead."""
 
@@ -69,12 +69,13 @@ class _AskedBefore(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Asked:
-    """One message on its way."""
+    """One message on its way. `until_s`, by the monotonic clock, ends the waiting for ledger and queue."""
 
     session: Session
     thread: Thread
     message: UserMessage
     input_tokens: int
+    until_s: float
 
 
 @dataclass(slots=True, kw_only=True)
@@ -118,19 +119,19 @@ class Ask:
         Unavailable; in all these cases nothing was started and nothing is held.
         """
         self._check_text(text)
-        user_id = session.user_id
-        _, thread, before = await asyncio.gather(
-            self.limits.check_message_rate(user_id),
-            self._find_thread(user_id, thread_id),
-            self._asked_before(user_id, client_message_id),
-        )
+        until_s = self.clock.monotonic_s() + _ASKED_WITHIN_S
+        try:
+            async with asyncio.timeout(_ASKED_WITHIN_S):
+                thread, before = await self._look(session.user_id, thread_id, client_message_id)
+                branch = Branch() if before is not None else await self.branches.at(thread, place)
+        except TimeoutError:
+            raise Unavailable from None
         if before is not None:
             follower = self._join(before, thread_id=thread_id, text=text, place=place)
             self._in_background(self._see_to(before, session))
             return follower
-        branch = await self.branches.at(thread, place)
         message = self._message(thread, text, client_message_id, place, follows=branch.follows)
-        return await self._begin(self._asked(session, thread, message, branch))
+        return await self._begin(self._asked(session, thread, message, branch, until_s=until_s))
 
     async def drain(self) -> None:
         """Wait for what is half way, releases included."""
@@ -146,6 +147,17 @@ class Ask:
             raise Malformed("The message is empty")
         if size > self.message_bytes_max:
             raise TooLarge(f"A message has at most {self.message_bytes_max} bytes")
+
+    async def _look(
+        self, user_id: str, thread_id: str, client_message_id: str | None
+    ) -> tuple[Thread, UserMessage | None]:
+        """Count the message; return its thread, and what was sent under its id before."""
+        _, thread, before = await asyncio.gather(
+            self.limits.check_message_rate(user_id),
+            self._find_thread(user_id, thread_id),
+            self._asked_before(user_id, client_message_id),
+        )
+        return thread, before
 
     async def _find_thread(self, user_id: str, thread_id: str) -> Thread:
         thread = await self.threads.find_thread(user_id, thread_id)
@@ -187,7 +199,8 @@ class Ask:
             await self.threads.withdraw_message(message.run_id, message.user_id)
             return
         branch = await self.branches.behind(message.follows, thread, otherwise=Branch())
-        await self._start(self._asked(session, thread, message, branch), again=True)
+        until_s = self.clock.monotonic_s() + _ASKED_WITHIN_S
+        await self._start(self._asked(session, thread, message, branch, until_s=until_s), again=True)
 
     def _message(
         self, thread: Thread, text: str, client_message_id: str | None, place: Place, *, follows: str | None
@@ -206,7 +219,9 @@ class Ask:
             place=place,
         )
 
-    def _asked(self, session: Session, thread: Thread, message: UserMessage, branch: Branch) -> _Asked:
+    def _asked(
+        self, session: Session, thread: Thread, message: UserMessage, branch: Branch, *, until_s: float
+    ) -> _Asked:
         sizes = Sizes(
             instructions=self._instructions_tokens,
             context=branch.context_tokens,
@@ -217,6 +232,7 @@ class Ask:
             thread=thread,
             message=message,
             input_tokens=estimate_input_tokens(sizes, max_input_tokens=self.assistant.max_input_tokens),
+            until_s=until_s,
         )
 
     async def _begin(self, asked: _Asked) -> Follower:
@@ -239,16 +255,15 @@ class Ask:
         # The thread is taken before the hold is placed: of many messages at once only those that own
         # their thread draw on the balance, so none is refused for the sake of one that loses anyway.
         stored = again
-        until_s = self.clock.monotonic_s() + _ASKED_WITHIN_S
         try:
             if not stored:
                 await self._store(asked)
                 stored = True
                 self.crash.reach("gateway.stored")
-            held = await self._hold(asked, until_s)
+            held = await self._hold(asked)
             self.crash.reach("gateway.held")
             request = self._request(asked, held.hold_tokens)
-            await self.publisher.publish(request, deadline_s=self._left_s(until_s))
+            await self.publisher.publish(request, deadline_s=self._left_s(asked))
         except (AppError, PyMongoError) as error:
             if again and not isinstance(error, InsufficientBalance | TooManyRuns):
                 # Unless it was never held, the first request may be waiting for a worker: the message stays.
@@ -257,7 +272,7 @@ class Ask:
             if await self._take_back(asked.message, release=maybe_held):
                 raise
 
-    async def _hold(self, asked: _Asked, until_s: float) -> HoldReply:
+    async def _hold(self, asked: _Asked) -> HoldReply:
         command = PlaceHoldV1(
             request_id=new_id("q"),
             run_id=asked.message.run_id,
@@ -268,13 +283,13 @@ class Ask:
             open_holds_max=self.runs_per_user,
         )
         try:
-            return await self.ledger.call(command, HoldReply, deadline_s=self._left_s(until_s))
+            return await self.ledger.call(command, HoldReply, deadline_s=self._left_s(asked))
         except UnknownAccount:
-            await open_account(self.ledger, asked.session, deadline_s=self._left_s(until_s))
-            return await self.ledger.call(command, HoldReply, deadline_s=self._left_s(until_s))
+            await open_account(self.ledger, asked.session, deadline_s=self._left_s(asked))
+            return await self.ledger.call(command, HoldReply, deadline_s=self._left_s(asked))
 
-    def _left_s(self, until_s: float) -> float:
-        return max(0.0, until_s - self.clock.monotonic_s())
+    def _left_s(self, asked: _Asked) -> float:
+        return max(0.0, asked.until_s - self.clock.monotonic_s())
 
     async def _store(self, asked: _Asked) -> None:
         """Store the message, then take the thread: a run without a message does not keep a thread busy."""
