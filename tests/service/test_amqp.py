@@ -10,9 +10,8 @@ import pytest
 from common.amqp import topology
 from common.amqp.broker import Broker
 from common.amqp.delivery import DeadLetter, Delivery, Done, Outcome, RetryLater
-from common.amqp.publisher import PublishFailed, PublishUnknown
 from common.amqp.rpc import CommandHandler
-from common.errors import Conflict, Malformed, Unavailable
+from common.errors import Conflict, Malformed, PublishFailed, PublishUnknown, Unavailable
 from common.events.envelope import Command, TokenUsage
 from common.events.ledger import AccountReply, AccountView, OpenAccountV1, ReleaseHoldV1
 from common.events.runs import RunCancelRequestedV1, RunFinishedV1

@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 from pymongo.errors import AutoReconnect
 
-from common.amqp.publisher import PublishFailed, PublishUnknown
 from common.auth import Session
 from common.errors import (
     AppError,
@@ -16,6 +15,8 @@ from common.errors import (
     InsufficientBalance,
     Malformed,
     NotFound,
+    PublishFailed,
+    PublishUnknown,
     RateLimited,
     ThreadBusy,
     TooLarge,
@@ -25,31 +26,18 @@ from common.events.envelope import Command, Company
 from common.events.ledger import OpenAccountV1, PlaceHoldV1, ReleaseHoldV1
 from common.events.runs import RunRequestedV1
 from common.ids import new_id
-from common.mongo.indexes import ensure_indexes
-from common.tasks import background_tasks
-from gateway.indexes import INDEXES
 from gateway.streaming.follower import Follower
 from gateway.threads.records import Thread
 from gateway.threads.repository import ThreadRepository
-from support.asking import SESSION, USER, Asking, Queue
-from support.clock import FakeClock
-from support.gateway_app import ASSISTANT, close_services, gateway_services
-from support.hold_ledger import HoldLedger
+from support.asking import SESSION, USER, Asking, user_who_asks
+from support.gateway_app import ASSISTANT
 from support.run_writer import RunWriter
 
 
 @pytest.fixture
 async def asking(db_url: str, redis_url: str) -> AsyncGenerator[Asking]:
-    services = gateway_services(db_url=db_url, redis_url=redis_url, messages_per_minute=100)
-    await ensure_indexes(services.db, INDEXES)
-    thread = await services.threads.insert_thread(
-        new_id("t"), user_id=USER, title="", now=services.clock.now()
-    )
-    ledger, queue = HoldLedger(), Queue()
-    services.ask.ledger, services.ask.publisher = ledger, queue
-    async with background_tasks(services.hub.run(), services.limits.run()):
-        yield Asking(services, ledger, queue, thread)
-    await close_services(services)
+    async with user_who_asks(db_url, redis_url) as asking:
+        yield asking
 
 
 async def test_a_message_is_held_stored_and_published(asking: Asking) -> None:
@@ -193,9 +181,7 @@ async def test_a_thread_is_free_again_when_its_run_has_ended(asking: Asking) -> 
 async def test_a_thread_is_free_again_when_no_worker_took_its_run_in_time(asking: Asking) -> None:
     with await asking():
         pass
-    clock = asking.services.clock
-    assert isinstance(clock, FakeClock)
-    clock.pass_s(301)
+    asking.clock.pass_s(301)
     with await asking("And?"):
         assert len(asking.queue.events) == 2
 
@@ -277,12 +263,24 @@ async def test_the_same_id_for_another_message_is_refused(asking: Asking) -> Non
         await asking("Something else", client_message_id="c1")
 
 
+@pytest.mark.parametrize("away", ["ledger", "queue"])
+async def test_whoever_cannot_be_served_hears_it_within_five_seconds(asking: Asking, away: str) -> None:
+    asking.ledger.waits = asking.queue.waits = asking.clock.pass_s
+    asking.ledger.is_open = False
+    asking.ledger.away = {ReleaseHoldV1}
+    if away == "ledger":
+        asking.ledger.away.add(PlaceHoldV1)
+    else:
+        asking.queue.error = PublishUnknown()
+    with pytest.raises(Unavailable):
+        await asking()
+    assert asking.clock.monotonic_s() < 5
+
+
 async def test_the_same_message_again_after_its_run_could_not_begin_is_a_new_one(asking: Asking) -> None:
     with await asking(client_message_id="c1") as first:
         pass
-    clock = asking.services.clock
-    assert isinstance(clock, FakeClock)
-    clock.pass_s(301)
+    asking.clock.pass_s(301)
     with await asking(client_message_id="c1") as second:
         assert first.run_id != second.run_id
         assert [message["run_id"] for message in await asking.messages()] == [second.run_id]

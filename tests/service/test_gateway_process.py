@@ -31,6 +31,7 @@ class TestProcess:
         ("env", "said"),
         [
             ({"ADDRESS": "0.0.0.0"}, "SHARED_SECRET must be set"),
+            ({"DIST_URL": "https://chat.example"}, "SHARED_SECRET must be set"),
             ({"SHARED_SECRET": "short-s3cret"}, "at least 32 bytes"),
             ({"MESSAGES_PER_MINUTE": "many"}, "MESSAGES_PER_MINUTE"),
             ({"DIST_URL": "ftp://x"}, "DIST_URL"),

@@ -13,10 +13,9 @@ from common.events.runs import RunRequestedV1
 from common.ids import new_id
 from common.mongo.indexes import ensure_indexes
 from common.tasks import background_tasks
-from gateway.asking.ask import Place
 from gateway.context import Services
 from gateway.indexes import INDEXES
-from gateway.threads.records import Thread, UserMessage
+from gateway.threads.records import Place, Thread, UserMessage
 from support.asking import USER, Asking, Queue
 from support.conversations import Conversations
 from support.gateway_app import bearer, close_services, gateway_client, gateway_services, session_of
@@ -85,6 +84,13 @@ class TestPlace:
         first = by_text(await asking.messages())["one"]["_id"]
         with await asking("one, better", place=Place(replaces=first)):
             assert await follows(asking, "one, better") is None
+
+    async def test_a_message_behind_withdrawn_ones_follows_what_went_before_them(self, asking: Asking):
+        for text in ("lost", "lost too"):
+            await asking.is_withdrawn_before_a_worker_has_it(text)
+        with await asking("three"):
+            assert await follows(asking, "three") == "two"
+            assert await input_tokens(asking) > 5_000
 
     async def test_an_older_branch_can_be_gone_on_with(self, asking: Asking):
         first = by_text(await asking.messages())["one"]["_id"]

@@ -30,7 +30,6 @@ class Conversations:
             thread_id=thread.id,
             user_id=thread.user_id,
             text=text,
-            tokens_estimate=1,
             run_id=new_id("r"),
             client_message_id=fields.pop("client_message_id", None),
             follows=fields.pop("follows", None),

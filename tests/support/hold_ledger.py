@@ -1,6 +1,7 @@
 """A ledger in memory with one account, whose holds a test can look into and whose answers it can spoil."""
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -22,7 +23,10 @@ R = TypeVar("R", bound=BaseModel)
 
 @dataclass(slots=True)
 class HoldLedger:
-    """`away` is raised by every command of the types in it; `lost_replies` carry the command out first."""
+    """`away` is raised by every command of the types in it; `lost_replies` carry the command out first.
+
+    `waits` is told the deadline of each command that is not answered, which it lets pass.
+    """
 
     available: int = 10_000
     is_open: bool = True
@@ -31,14 +35,15 @@ class HoldLedger:
     away: set[type[Command]] = field(default_factory=set[type[Command]])
     lost_replies: set[type[Command]] = field(default_factory=set[type[Command]])
     delay_s: float = 0.0
+    waits: Callable[[float], None] | None = None
 
     async def call(self, command: Command, reply: type[R], *, deadline_s: float = 5.0) -> R:
         self.commands.append(command)
         await asyncio.sleep(self.delay_s)
-        if type(command) in self.away:
-            raise Unavailable
-        answer = self._carry_out(command)
-        if type(command) in self.lost_replies:
+        answer = None if type(command) in self.away else self._carry_out(command)
+        if answer is None or type(command) in self.lost_replies:
+            if self.waits is not None:
+                self.waits(deadline_s)
             raise Unavailable
         return reply.model_validate(answer.model_dump())
 

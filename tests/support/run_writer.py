@@ -20,7 +20,6 @@ def message_row(run_id: str, **fields: Any) -> dict[str, Any]:
         "thread_id": THREAD,
         "user_id": USER,
         "text": "Why?",
-        "tokens_estimate": 2,
         "run_id": run_id,
         "client_message_id": None,
         "follows": None,

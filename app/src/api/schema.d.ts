@@ -1028,7 +1028,7 @@ export interface components {
          */
         Problem: {
             /** @enum {string} */
-            code: "conflict" | "forbidden" | "id_reused" | "insufficient_balance" | "internal" | "malformed" | "method_not_allowed" | "model_failed" | "not_found" | "rate_limited" | "refused" | "thread_busy" | "too_large" | "too_many_runs" | "too_many_streams" | "unauthenticated" | "unavailable" | "unknown_account" | "uri_too_long";
+            code: "conflict" | "forbidden" | "id_reused" | "insufficient_balance" | "internal" | "malformed" | "method_not_allowed" | "model_failed" | "not_found" | "publish_failed" | "publish_unknown" | "rate_limited" | "refused" | "thread_busy" | "too_large" | "too_many_runs" | "too_many_streams" | "unauthenticated" | "unavailable" | "unknown_account" | "uri_too_long";
             detail: string;
             status: number;
             title: string;

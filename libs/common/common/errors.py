@@ -49,6 +49,20 @@ class ModelFailed(Unavailable):
     title = "The model did not write it"
 
 
+class PublishFailed(Unavailable):
+    """The broker did not take the message: it was returned or refused."""
+
+    code = "publish_failed"
+    title = "The message queue did not take the message"
+
+
+class PublishUnknown(Unavailable):
+    """No confirmation came in time. The message may still be delivered, now or later."""
+
+    code = "publish_unknown"
+    title = "The message queue did not answer in time"
+
+
 class Malformed(AppError):
     """The input will never work."""
 

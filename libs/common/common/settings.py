@@ -5,6 +5,7 @@ The names are the operator's: `DB_URL`, `AMQP_URL`, … A wrong value is refused
 
 from ipaddress import ip_address
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from pydantic import Field, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -35,11 +36,14 @@ class SecretSettings(BaseSettings):
     model_config = SettingsConfigDict(extra="ignore", frozen=True, env_ignore_empty=True)
 
     address: str = "127.0.0.1"
+    dist_url: str = ""
     shared_secret: str = DEVELOPMENT_SECRET
 
     @model_validator(mode="after")
     def _secret_is_strong(self) -> "SecretSettings":
-        if self.shared_secret == DEVELOPMENT_SECRET and not is_loopback(self.address):
+        # A service that listens on loopback may be reached from everywhere through a proxy or a tunnel.
+        hosts = [self.address, *filter(None, [urlsplit(self.dist_url).hostname])]
+        if self.shared_secret == DEVELOPMENT_SECRET and not all(map(is_loopback, hosts)):
             raise ValueError("SHARED_SECRET must be set: the development default works on loopback only")
         if len(self.shared_secret.encode()) < SECRET_BYTES_MIN:
             raise ValueError(f"SHARED_SECRET must have at least {SECRET_BYTES_MIN} bytes")

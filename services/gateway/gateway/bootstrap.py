@@ -9,6 +9,7 @@ from common.amqp.broker import Broker
 from common.amqp.topology import BALANCES
 from common.assistants import load_assistant
 from common.clock import SystemClock
+from common.crash_points import CrashPoints
 from common.health import mongo_check
 from common.mongo import client as mongo
 from common.mongo.indexes import ensure_indexes
@@ -71,6 +72,7 @@ async def open_services(settings: Settings) -> AsyncGenerator[Services]:
             clock=clock,
             runs_per_user=settings.runs_per_user,
             message_bytes_max=settings.message_bytes_max,
+            crash=CrashPoints(settings.crash_at),
         )
 
         yield Services(

@@ -20,7 +20,7 @@ class Ledger(Protocol):
         ...
 
 
-async def open_account(ledger: Ledger, session: Session) -> AccountView:
+async def open_account(ledger: Ledger, session: Session, *, deadline_s: float = 5.0) -> AccountView:
     """Make the user's account when missing, and grant anew what is depleted. Repeats are harmless."""
     command = OpenAccountV1(
         request_id=new_id("q"),
@@ -29,4 +29,4 @@ async def open_account(ledger: Ledger, session: Session) -> AccountView:
         email=session.email,
         company=session.company,
     )
-    return (await ledger.call(command, AccountReply)).account
+    return (await ledger.call(command, AccountReply, deadline_s=deadline_s)).account

@@ -6,8 +6,8 @@ import structlog
 from pymongo.errors import AutoReconnect, OperationFailure
 from redis.exceptions import ConnectionError as RedisConnectionError
 
-from common.errors import InsufficientBalance, RateLimited, ThreadBusy, Unavailable
-from gateway.app import create_app
+from common.errors import AppError, InsufficientBalance, RateLimited, ThreadBusy, Unavailable
+from gateway.app import api_description, create_app
 from gateway.policy import PUBLIC
 from support.gateway_app import bearer, gateway_client, gateway_services, session_of
 
@@ -197,3 +197,15 @@ async def test_the_page_of_the_description_runs_nothing_and_loads_nothing(client
     assert "//" not in answer.text.replace("http://", "")
     assert "script-src" not in answer.headers["content-security-policy"]
     assert "style-src 'sha256-" in answer.headers["content-security-policy"]
+
+
+def test_every_error_that_the_gateway_can_answer_is_described():
+    codes = {
+        error.code for error in _below(AppError) if error.__module__.split(".")[0] in {"common", "gateway"}
+    }
+    assert "publish_unknown" in codes
+    assert codes <= set(api_description()["components"]["schemas"]["Problem"]["properties"]["code"]["enum"])
+
+
+def _below(error: type[AppError]) -> set[type[AppError]]:
+    return {error}.union(*(_below(child) for child in error.__subclasses__()))

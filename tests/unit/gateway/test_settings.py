@@ -26,6 +26,18 @@ def test_the_development_secret_works_nowhere_else(address: str):
         settings(address=address)
 
 
+@pytest.mark.parametrize("host", ["chat.example", "10.0.0.1:8080", "[2001:db8::1]"])
+def test_the_development_secret_works_at_no_public_address_of_what_listens_on_loopback(host: str):
+    with pytest.raises(ValidationError, match="SHARED_SECRET must be set"):
+        settings(address="127.0.0.1", dist_url=f"https://{host}/")
+    assert settings(dist_url=f"https://{host}/", shared_secret="x" * 32)
+
+
+@pytest.mark.parametrize("host", ["localhost:8080", "127.0.0.1", "[::1]:9000"])
+def test_the_development_secret_works_at_a_public_address_on_loopback(host: str):
+    assert settings(dist_url=f"http://{host}").shared_secret == DEVELOPMENT_SECRET
+
+
 @pytest.mark.parametrize("address", ["127.0.0.1", "0.0.0.0"])
 def test_a_secret_under_32_bytes_works_nowhere(address: str):
     with pytest.raises(ValidationError, match="at least 32 bytes"):
@@ -35,7 +47,7 @@ def test_a_secret_under_32_bytes_works_nowhere(address: str):
 
 def test_the_public_origin_follows_the_port_until_it_is_named():
     assert settings(port=9000).public_origin == "http://127.0.0.1:9000"
-    named = settings(dist_url="https://Chat.Example:8443/app/")
+    named = settings(dist_url="https://Chat.Example:8443/app/", shared_secret="x" * 32)
     assert (named.public_origin, named.is_https) == ("https://chat.example:8443", True)
 
 

@@ -12,25 +12,11 @@ from aio_pika.exceptions import AMQPError, DeliveryError, PublishError
 
 from common.amqp.topology import exchange_of
 from common.clock import Clock, SystemClock
-from common.errors import Unavailable
+from common.errors import PublishFailed, PublishUnknown
 from common.events.envelope import Event, Message
 from common.tasks import is_told_to_stop
 
 _RETRY_PAUSE_S = 0.1
-
-
-class PublishFailed(Unavailable):
-    """The broker did not take the message: it was returned or refused."""
-
-    code = "publish_failed"
-    title = "The message queue did not take the message"
-
-
-class PublishUnknown(Unavailable):
-    """No confirmation came in time. The message may still be delivered, now or later."""
-
-    code = "publish_unknown"
-    title = "The message queue did not answer in time"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

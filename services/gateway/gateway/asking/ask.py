@@ -2,7 +2,9 @@
 
 Nothing is published that is not paid for, and nothing is held that is not published: whatever fails on the
 way is taken back before the caller hears of it. From the hold on, all happens in a task of its own, so a
-client that goes away in the middle leaves nothing half done.
+client that goes away in the middle leaves nothing half done. What a gateway that was killed left half done
+is gone on with when the same message comes again: hold and run are known by the run's id, so asking for them
+twice is asking once.
 """
 
 import asyncio
@@ -17,14 +19,17 @@ from pymongo.errors import PyMongoError
 from common.assistants import Assistant
 from common.auth import Session
 from common.clock import Clock
+from common.crash_points import CrashPoints
 from common.errors import (
     AppError,
     IdReused,
+    InsufficientBalance,
     Malformed,
     NotFound,
     Refused,
     ThreadBusy,
     TooLarge,
+    TooManyRuns,
     Unavailable,
     UnknownAccount,
 )
@@ -33,6 +38,7 @@ from common.events.runs import RunRequestedV1
 from common.ids import new_id
 from common.log import get_logger
 from common.tokens import count_tokens
+from gateway.asking.branches import Branch, Branches
 from gateway.asking.estimate import Sizes, estimate_input_tokens
 from gateway.ledger import Ledger, open_account
 from gateway.limits.limits import Limits
@@ -40,7 +46,7 @@ from gateway.publisher import EventPublisher
 from gateway.streaming.follower import Follower
 from gateway.streaming.hub import RunHub
 from gateway.streaming.stored_runs import StoredRuns
-from gateway.threads.records import Thread, UserMessage
+from gateway.threads.records import AT_THE_END, Place, Thread, UserMessage
 from gateway.threads.repository import ThreadRepository
 
 log = get_logger()
@@ -48,8 +54,11 @@ log = get_logger()
 CLAIM_WITHIN = timedelta(minutes=5)
 _TAKE_BACK_PAUSES_S = (1.0, 5.0, 20.0)
 _CALL_DEADLINE_S = 5.0
+_ASKED_WITHIN_S = 3.5
 _RELEASED_WITHIN_S = 1.0
-"""Whoever is refused because the ledger or the queue is away has waited for it once already."""
+"""Together below 5 s: whoever is refused because a server is away waits no longer for it."""
+_ASKED_AGAIN_AFTER = timedelta(seconds=5)
+"""By then a request was made, or taken back, or its gateway is dead."""
 
 
 class _AskedBefore(Exception):
@@ -59,32 +68,14 @@ class _AskedBefore(Exception):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Place:
-    """Where in its thread a message is asked: instead of one, or behind one. At the end if unset."""
-
-    replaces: str | None = None
-    follows: str | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Branch:
-    """What goes before a message: the one that it follows, and the tokens of the conversation up to there."""
-
-    follows: str | None = None
-    context_tokens: int = 0
-
-
-AT_THE_END = Place()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class _Asked:
-    """One message on its way."""
+    """One message on its way. `until_s`, by the monotonic clock, ends the waiting for ledger and queue."""
 
     session: Session
     thread: Thread
     message: UserMessage
     input_tokens: int
+    until_s: float
 
 
 @dataclass(slots=True, kw_only=True)
@@ -104,10 +95,13 @@ class Ask:
     clock: Clock
     runs_per_user: int
     message_bytes_max: int
+    crash: CrashPoints = field(default_factory=CrashPoints)
+    branches: Branches = field(init=False)
     _instructions_tokens: int = field(init=False)
     _tasks: set[asyncio.Task[None]] = field(init=False, default_factory=set[asyncio.Task[None]])
 
     def __post_init__(self) -> None:
+        self.branches = Branches(threads=self.threads, stored=self.stored, clock=self.clock)
         self._instructions_tokens = count_tokens(self.assistant.instructions)
 
     async def __call__(
@@ -125,16 +119,19 @@ class Ask:
         Unavailable; in all these cases nothing was started and nothing is held.
         """
         self._check_text(text)
-        user_id = session.user_id
-        _, thread, before = await asyncio.gather(
-            self.limits.check_message_rate(user_id),
-            self._find_thread(user_id, thread_id),
-            self._asked_before(user_id, client_message_id),
-        )
+        until_s = self.clock.monotonic_s() + _ASKED_WITHIN_S
+        try:
+            async with asyncio.timeout(_ASKED_WITHIN_S):
+                thread, before = await self._look(session.user_id, thread_id, client_message_id)
+                branch = Branch() if before is not None else await self.branches.at(thread, place)
+        except TimeoutError:
+            raise Unavailable from None
         if before is not None:
-            return self._join(before, thread_id=thread_id, text=text)
-        branch = await self._branch(thread, place)
-        return await self._begin(self._asked(session, thread, text, client_message_id, branch))
+            follower = self._join(before, thread_id=thread_id, text=text, place=place)
+            self._in_background(self._see_to(before, session))
+            return follower
+        message = self._message(thread, text, client_message_id, place, follows=branch.follows)
+        return await self._begin(self._asked(session, thread, message, branch, until_s=until_s))
 
     async def drain(self) -> None:
         """Wait for what is half way, releases included."""
@@ -151,48 +148,22 @@ class Ask:
         if size > self.message_bytes_max:
             raise TooLarge(f"A message has at most {self.message_bytes_max} bytes")
 
+    async def _look(
+        self, user_id: str, thread_id: str, client_message_id: str | None
+    ) -> tuple[Thread, UserMessage | None]:
+        """Count the message; return its thread, and what was sent under its id before."""
+        _, thread, before = await asyncio.gather(
+            self.limits.check_message_rate(user_id),
+            self._find_thread(user_id, thread_id),
+            self._asked_before(user_id, client_message_id),
+        )
+        return thread, before
+
     async def _find_thread(self, user_id: str, thread_id: str) -> Thread:
         thread = await self.threads.find_thread(user_id, thread_id)
         if thread is None:
             raise NotFound("There is no such thread")
         return thread
-
-    async def _branch(self, thread: Thread, place: Place) -> _Branch:
-        """Return what goes before the message. Raises NotFound for a place that is not in the thread."""
-        end = await self._end_of(thread)
-        if place.replaces is not None:
-            follows = (await self._message_in(thread, place.replaces)).follows
-        elif place.follows is not None:
-            follows = (await self._message_in(thread, place.follows)).id
-        else:
-            return end
-        if follows is None:
-            return _Branch()
-        run = await self.stored.answering(follows, thread.id, thread.user_id)
-        # What was never answered has counted nothing; too many are held then, not too few.
-        return _Branch(follows=follows, context_tokens=(run or end).context_tokens)
-
-    async def _message_in(self, thread: Thread, message_id: str) -> UserMessage:
-        message = await self.threads.find_message(thread.user_id, message_id)
-        if message is None or message.thread_id != thread.id:
-            raise NotFound("There is no such message in this thread")
-        return message
-
-    async def _end_of(self, thread: Thread) -> _Branch:
-        """Return the newest branch as it is. Raises ThreadBusy while its last run is active."""
-        if thread.last_run_id is None:
-            return _Branch()
-        last_run = await self.stored.last_run(thread.last_run_id, thread.user_id)
-        if last_run is None:
-            # Not claimed yet, or withdrawn.
-            if await self.threads.active_run(thread, now=self.clock.now()) is not None:
-                raise ThreadBusy
-            last_run = await self.stored.newest_of_thread(thread.id, thread.user_id)
-            if last_run is None:
-                return _Branch()
-        if last_run.is_active:
-            raise ThreadBusy
-        return _Branch(follows=last_run.message_id, context_tokens=last_run.context_tokens)
 
     async def _asked_before(self, user_id: str, client_message_id: str | None) -> UserMessage | None:
         """Find the message that was sent under this id. One whose run can never start any more makes room."""
@@ -206,36 +177,62 @@ class Ask:
         await self.threads.withdraw_message(message.run_id, user_id)
         return None
 
-    def _join(self, message: UserMessage, *, thread_id: str, text: str) -> Follower:
-        if message.text != text or message.thread_id != thread_id:
+    def _join(self, message: UserMessage, *, thread_id: str, text: str, place: Place) -> Follower:
+        if (message.text, message.thread_id, message.place) != (text, thread_id, place):
             raise IdReused("This client_message_id was used for another message")
         return self.hub.follow(message.run_id, message.user_id)
 
-    def _asked(
-        self, session: Session, thread: Thread, text: str, client_message_id: str | None, branch: _Branch
-    ) -> _Asked:
+    async def _see_to(self, message: UserMessage, session: Session) -> None:
+        """Ask for a run once more that nobody has begun: whoever was to ask for it may have been killed."""
+        left = message.created_at + _ASKED_AGAIN_AFTER - self.clock.now()
+        await asyncio.sleep(max(0.0, left.total_seconds()))
+        if await self.stored.find(message.run_id, message.user_id) is not None:
+            return
         now = self.clock.now()
-        question_tokens = count_tokens(text)
-        sizes = Sizes(
-            instructions=self._instructions_tokens, context=branch.context_tokens, question=question_tokens
-        )
-        message = UserMessage(
+        if not await self.threads.mark_asked_again(
+            message.run_id, message.user_id, now=now, before=now - _ASKED_AGAIN_AFTER
+        ):
+            return
+        thread = await self.threads.find_thread(message.user_id, message.thread_id)
+        if thread is None or thread.last_run_id != message.run_id:
+            # The thread was never taken for it, so it was never asked for; now that may be too late.
+            await self.threads.withdraw_message(message.run_id, message.user_id)
+            return
+        branch = await self.branches.behind(message.follows, thread, otherwise=Branch())
+        until_s = self.clock.monotonic_s() + _ASKED_WITHIN_S
+        await self._start(self._asked(session, thread, message, branch, until_s=until_s), again=True)
+
+    def _message(
+        self, thread: Thread, text: str, client_message_id: str | None, place: Place, *, follows: str | None
+    ) -> UserMessage:
+        now = self.clock.now()
+        return UserMessage(
             id=new_id("m"),
             thread_id=thread.id,
-            user_id=session.user_id,
+            user_id=thread.user_id,
             text=text,
-            tokens_estimate=question_tokens,
             run_id=new_id("r"),
             client_message_id=client_message_id,
-            follows=branch.follows,
+            follows=follows,
             created_at=now,
             claim_until=now + CLAIM_WITHIN,
+            place=place,
+        )
+
+    def _asked(
+        self, session: Session, thread: Thread, message: UserMessage, branch: Branch, *, until_s: float
+    ) -> _Asked:
+        sizes = Sizes(
+            instructions=self._instructions_tokens,
+            context=branch.context_tokens,
+            question=count_tokens(message.text),
         )
         return _Asked(
             session=session,
             thread=thread,
             message=message,
             input_tokens=estimate_input_tokens(sizes, max_input_tokens=self.assistant.max_input_tokens),
+            until_s=until_s,
         )
 
     async def _begin(self, asked: _Asked) -> Follower:
@@ -246,22 +243,31 @@ class Ask:
             await asyncio.shield(self._in_background(self._start(asked)))
         except _AskedBefore as repeat:
             follower.close()
-            return self._join(repeat.message, thread_id=message.thread_id, text=message.text)
+            return self._join(
+                repeat.message, thread_id=message.thread_id, text=message.text, place=message.place
+            )
         except BaseException:
             follower.close()
             raise
         return follower
 
-    async def _start(self, asked: _Asked) -> None:
+    async def _start(self, asked: _Asked, *, again: bool = False) -> None:
         # The thread is taken before the hold is placed: of many messages at once only those that own
         # their thread draw on the balance, so none is refused for the sake of one that loses anyway.
-        stored = False
+        stored = again
         try:
-            await self._store(asked)
-            stored = True
+            if not stored:
+                await self._store(asked)
+                stored = True
+                self.crash.reach("gateway.stored")
             held = await self._hold(asked)
-            await self.publisher.publish(self._request(asked, held.hold_tokens))
+            self.crash.reach("gateway.held")
+            request = self._request(asked, held.hold_tokens)
+            await self.publisher.publish(request, deadline_s=self._left_s(asked))
         except (AppError, PyMongoError) as error:
+            if again and not isinstance(error, InsufficientBalance | TooManyRuns):
+                # Unless it was never held, the first request may be waiting for a worker: the message stays.
+                raise
             maybe_held = stored and not isinstance(error, Refused)
             if await self._take_back(asked.message, release=maybe_held):
                 raise
@@ -277,10 +283,13 @@ class Ask:
             open_holds_max=self.runs_per_user,
         )
         try:
-            return await self.ledger.call(command, HoldReply)
+            return await self.ledger.call(command, HoldReply, deadline_s=self._left_s(asked))
         except UnknownAccount:
-            await open_account(self.ledger, asked.session)
-            return await self.ledger.call(command, HoldReply)
+            await open_account(self.ledger, asked.session, deadline_s=self._left_s(asked))
+            return await self.ledger.call(command, HoldReply, deadline_s=self._left_s(asked))
+
+    def _left_s(self, asked: _Asked) -> float:
+        return max(0.0, asked.until_s - self.clock.monotonic_s())
 
     async def _store(self, asked: _Asked) -> None:
         """Store the message, then take the thread: a run without a message does not keep a thread busy."""

@@ -6,13 +6,13 @@ from fastapi import APIRouter, Header, Query, Response
 from pydantic import Field, model_validator
 
 from common.errors import NotFound
-from gateway.asking.ask import Place
 from gateway.context import GatewayServices
 from gateway.parameters import PRINTABLE, SENT_ID_PATTERN, THREAD_ID_PATTERN, Body
 from gateway.policy import ChangingUserSession, UserSession
 from gateway.streaming.follower import Follower
 from gateway.streaming.responses import resume_run, stream_run
 from gateway.streaming.sse import EventStream, parse_event_id
+from gateway.threads.records import Place
 
 router = APIRouter(tags=["messages"])
 

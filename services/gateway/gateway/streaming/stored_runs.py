@@ -22,7 +22,9 @@ _FIELDS = {
     "files": 1,
     "annotations": 1,
 }
-_LAST_FIELDS = {"state": 1, "context_tokens": 1, "message_id": 1}
+_WITHDRAWN = "withdrawn"
+"""The error of a run whose message the gateway had taken back before a worker read it."""
+_LAST_FIELDS = {"state": 1, "context_tokens": 1, "message_id": 1, "error.code": 1}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,6 +54,7 @@ class LastRun:
 
     message_id: str
     is_active: bool
+    is_withdrawn: bool
     context_tokens: int
 
 
@@ -72,8 +75,11 @@ class StoredRuns:
         return None if row is None else _last_run_of(row)
 
     async def newest_of_thread(self, thread_id: str, user_id: str) -> LastRun | None:
+        """Return the thread's newest run that has a message."""
         row = await self._runs.find_one(
-            {"thread_id": thread_id, "user_id": user_id}, _LAST_FIELDS, sort=[("created_at", -1)]
+            {"thread_id": thread_id, "user_id": user_id, "error.code": {"$ne": _WITHDRAWN}},
+            _LAST_FIELDS,
+            sort=[("created_at", -1)],
         )
         return None if row is None else _last_run_of(row)
 
@@ -120,8 +126,10 @@ def _run_of(row: Mapping[str, Any]) -> StoredRun:
 
 
 def _last_run_of(row: Mapping[str, Any]) -> LastRun:
+    error: Mapping[str, Any] = row.get("error") or {}
     return LastRun(
         message_id=row["message_id"],
         is_active=row["state"] == ACTIVE,
+        is_withdrawn=error.get("code") == _WITHDRAWN,
         context_tokens=row["context_tokens"],
     )

@@ -34,23 +34,35 @@ class Flag:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Where in its thread a message is asked: instead of one, or behind one. At the end if unset."""
+
+    replaces: str | None = None
+    follows: str | None = None
+
+
+AT_THE_END = Place()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class UserMessage:
     """What a user sent. `run_id` is the run that answers it; until `claim_until` a worker may begin it.
 
     `follows` is the message behind which it was asked, None at the beginning of a thread. Two messages that
     follow the same one are versions of each other: what was asked again stays, and is a branch of its own.
+    `place` is what the client named, by which the same message is known when it comes again.
     """
 
     id: str
     thread_id: str
     user_id: str
     text: str
-    tokens_estimate: int
     run_id: str
     client_message_id: str | None
     follows: str | None
     created_at: datetime
     claim_until: datetime
+    place: Place = AT_THE_END
     cancel_requested_at: datetime | None = None
     flag: Flag | None = None
 
@@ -82,12 +94,12 @@ def message_of(row: Mapping[str, Any]) -> UserMessage:
         thread_id=row["thread_id"],
         user_id=row["user_id"],
         text=row["text"],
-        tokens_estimate=row["tokens_estimate"],
         run_id=row["run_id"],
         client_message_id=row["client_message_id"],
         follows=row.get("follows"),
         created_at=row["created_at"],
         claim_until=row["claim_until"],
+        place=Place(**row.get("place", {})),
         cancel_requested_at=row["cancel_requested_at"],
         flag=None if flag is None else flag_of(flag),
     )
@@ -103,12 +115,13 @@ def message_row(message: UserMessage) -> dict[str, Any]:
         "thread_id": message.thread_id,
         "user_id": message.user_id,
         "text": message.text,
-        "tokens_estimate": message.tokens_estimate,
         "run_id": message.run_id,
         "client_message_id": message.client_message_id,
         "follows": message.follows,
         "created_at": message.created_at,
         "claim_until": message.claim_until,
+        "place": {"replaces": message.place.replaces, "follows": message.place.follows},
+        "asked_at": message.created_at,
         "cancel_requested_at": message.cancel_requested_at,
         "flag": None if message.flag is None else flag_row(message.flag),
     }

@@ -96,13 +96,26 @@ class ThreadRepository:
         """
         if thread.last_run_id is None:
             return None
-        owned = {"user_id": thread.user_id}
-        run = await self._runs.find_one({"_id": thread.last_run_id, **owned}, {"state": 1})
-        if run is not None:
-            return thread.last_run_id if run["state"] == "active" else None
-        message = await self._messages.find_one({"run_id": thread.last_run_id, **owned}, {"claim_until": 1})
-        waits = message is not None and message["claim_until"] > now
-        return thread.last_run_id if waits else None
+        run = await self._runs.find_one({"_id": thread.last_run_id, "user_id": thread.user_id}, {"state": 1})
+        is_active = (
+            run["state"] == "active"
+            if run is not None
+            else await self.awaits_claim(thread.last_run_id, thread.user_id, now=now)
+        )
+        return thread.last_run_id if is_active else None
+
+    async def awaits_claim(self, run_id: str, user_id: str, *, now: datetime) -> bool:
+        """Tell whether a worker may still claim a run that is not stored."""
+        message = await self._messages.find_one({"run_id": run_id, "user_id": user_id}, {"claim_until": 1})
+        return message is not None and message["claim_until"] > now
+
+    async def mark_asked_again(self, run_id: str, user_id: str, *, now: datetime, before: datetime) -> bool:
+        """Note that the run is asked for once more. False: it was after `before`, or it is withdrawn."""
+        done = await self._messages.update_one(
+            {"run_id": run_id, "user_id": user_id, "asked_at": {"$lte": before}},
+            {"$set": {"asked_at": now}},
+        )
+        return done.matched_count == 1
 
     async def take_for_run(self, thread: Thread, *, run_id: str, text: str, now: datetime) -> bool:
         """Make `run_id` the thread's last run if `thread` is still as it was read; False: someone was faster.
