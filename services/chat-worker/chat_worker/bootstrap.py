@@ -1,7 +1,7 @@
 """Joins the parts of the chat worker."""
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 
 from chat_worker.engine.openai_engine import OpenAIEngine
