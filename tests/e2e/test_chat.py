@@ -225,8 +225,8 @@ async def test_a_stopped_run_that_the_provider_keeps_is_stopped_there_and_charge
         user = stack.client("u1")
         thread_id = (await user.open())["thread"]["id"]
         answer = Answer()
-        behaviour = {"reply_tokens": 300, "tokens_per_s": 50, "usage_when_cancelled": told}
-        async for event in user.send(thread_id, sim(**behaviour)):
+        text = sim(reply_tokens=300, tokens_per_s=50, usage_when_cancelled=told)
+        async for event in user.send(thread_id, text):
             answer.events.append(event)
             if event.kind == "delta" and len(answer.events) == 6:
                 response = await user.http.post(f"/chat/runs/{answer.run_id}/cancel")
