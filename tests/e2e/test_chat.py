@@ -216,6 +216,34 @@ async def test_a_stopped_run_keeps_its_text_and_is_charged(stack: Stack, me: str
     await stack.audit()
 
 
+@pytest.mark.parametrize("told", [True, False])
+async def test_a_stopped_run_that_the_provider_keeps_is_stopped_there_and_charged(
+    db_url: str, amqp_url: str, redis_url: str, *, told: bool
+):
+    env = {"OAI_ASSISTANT": "test-background"}
+    async with running_stack(db_url=db_url, amqp_url=amqp_url, redis_url=redis_url, env=env) as stack:
+        user = stack.client("u1")
+        thread_id = (await user.open())["thread"]["id"]
+        answer = Answer()
+        text = sim(reply_tokens=300, tokens_per_s=50, usage_when_cancelled=told)
+        async for event in user.send(thread_id, text):
+            answer.events.append(event)
+            if event.kind == "delta" and len(answer.events) == 6:
+                response = await user.http.post(f"/chat/runs/{answer.run_id}/cancel")
+                assert response.status_code in (200, 202)
+        assert answer.status == "cancelled"
+        assert answer.text
+        assert answer.text == await stored_text(user, thread_id)
+        await stack.drained()
+        (row,) = await stack.usage_rows(run_id=answer.run_id)
+        (response,) = await stack.journal()
+        assert (response["status"], row["estimated"]) == ("cancelled", not told)
+        assert row["tokens"] < 0
+        if told:
+            assert -row["tokens"] == response["usage"]["total_tokens"]
+        await stack.audit()
+
+
 async def test_a_closed_tab_does_not_stop_the_answer(stack: Stack, me: str):
     user = stack.client(me)
     thread_id = (await user.open())["thread"]["id"]

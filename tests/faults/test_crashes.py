@@ -7,20 +7,27 @@ from typing import Any
 import aio_pika
 import pytest
 
+from chat_worker.runs.records import finished_event, request_of
 from common.amqp import topology
 from common.amqp.publisher import encode
-from common.events.envelope import TokenUsage
-from common.events.runs import RunFinishedV1
-from support.chat_client import Answer, ChatClient
+from common.events.envelope import Event
+from support.chat_client import Answer
 from support.processes import Program
 from support.sim import sim
 from support.stack import Part, Stack, running_stack
 
 
-async def read_on(client: ChatClient, answer: Answer) -> None:
-    """Read until the run has ended, coming back after every dropped connection."""
-    async for event in client.resume(answer):
-        answer.events.append(event)
+async def deliver_often(amqp_url: str, event: Event, queue: topology.Queue, *, times: int) -> None:
+    """Put copies of an event into a queue, over several channels at once."""
+    async with await aio_pika.connect(amqp_url) as connection:
+        channels = [await connection.channel() for _ in range(4)]
+        for number in range(times):
+            message = aio_pika.Message(encode(event), type=event.routing_key(), message_id=event.event_id)
+            await channels[number % 4].default_exchange.publish(message, queue.name)
+
+
+async def provider_calls(stack: Stack, run_id: str) -> int:
+    return sum(response["run_id"] == run_id for response in await stack.journal())
 
 
 async def end_of_crash(part: Part) -> None:
@@ -71,6 +78,9 @@ async def test_a_worker_killed_while_it_streams(
             assert (run["state"], row["estimated"]) == ("completed", False)
         else:
             assert (run["state"], row["estimated"]) == ("interrupted", True)
+        # Asked once more only where nothing had come and the provider keeps nothing.
+        is_lost = assistant == "test" and "tokens_per_s" not in behaviour
+        assert await provider_calls(stack, answer.run_id) == (2 if is_lost else 1)
 
 
 @pytest.mark.parametrize("place", ["worker.before_end", "worker.before_publish", "worker.before_ack"])
@@ -88,6 +98,7 @@ async def test_a_worker_killed_at_the_end_of_a_run(db_url: str, amqp_url: str, r
         run = await stack.db["runs"].find_one({"_id": answer.run_id})
         assert run is not None
         assert (run["text"], run["state"]) == (answer.text, answer.status)
+        assert await provider_calls(stack, answer.run_id) == 1
 
 
 @pytest.mark.parametrize("place", ["ledger.before_commit", "ledger.after_commit"])
@@ -111,27 +122,40 @@ async def test_a_run_delivered_fifty_times_is_settled_once(db_url: str, amqp_url
         answer = await user.ask(thread_id, sim(reply_tokens=20))
         run = await stack.db["runs"].find_one({"_id": answer.run_id})
         assert run is not None
-        event = RunFinishedV1(
-            event_id=run["_id"],
-            occurred_at=run["finished_at"],
-            run_id=run["_id"],
-            thread_id=thread_id,
-            user_id="u1",
-            company=None,
-            status="completed",
-            usage=TokenUsage.model_validate(run["usage"]),
-            usage_source="provider",
-            model=run["model"],
-            assistant=run["assistant"],
-            attempt=1,
-        )
-        async with await aio_pika.connect(amqp_url) as connection:
-            channels = [await connection.channel() for _ in range(4)]
-            for number in range(50):
-                message = aio_pika.Message(encode(event), type=event.routing_key(), message_id=event.event_id)
-                exchange = channels[number % 4].default_exchange
-                await exchange.publish(message, topology.RUN_FINISHED.name)
+        await deliver_often(amqp_url, finished_event(run), topology.RUN_FINISHED, times=50)
+
+        async def all_settled() -> bool:
+            name = "chat_ledger_settled_total"
+            counts = [await stack.metric(ledger, name, result="repeated") for ledger in stack.ledgers]
+            return sum(counts) >= 50
+
+        await stack.until(all_settled)
         await settled_once(stack, answer.run_id)
+
+
+async def test_a_request_delivered_fifty_times_is_one_call_and_one_settlement(
+    db_url: str, amqp_url: str, redis_url: str
+):
+    async with running_stack(db_url=db_url, amqp_url=amqp_url, redis_url=redis_url, workers=2) as stack:
+        user = stack.client("u1")
+        thread_id = (await user.open())["thread"]["id"]
+        answer = Answer()
+        async for event in user.send(thread_id, sim(reply_tokens=60, tokens_per_s=30)):
+            answer.events.append(event)
+            if len(answer.events) == 3:
+                run = await stack.db["runs"].find_one({"_id": answer.run_id})
+                assert run is not None
+                await deliver_often(amqp_url, request_of(run), topology.RUNS, times=50)
+
+        async def all_handled() -> bool:
+            name, labels = "chat_messages_consumed_total", {"queue": topology.RUNS.name, "outcome": "Done"}
+            counts = [await stack.metric(worker, name, **labels) for worker in stack.workers]
+            return sum(counts) >= 51
+
+        await stack.until(all_handled)
+        row = await settled_once(stack, answer.run_id)
+        assert (answer.status, row["estimated"]) == ("completed", False)
+        assert await provider_calls(stack, answer.run_id) == 1
 
 
 async def test_a_frozen_worker_that_wakes_up_cannot_write_any_more(
@@ -159,6 +183,7 @@ async def test_a_frozen_worker_that_wakes_up_cannot_write_any_more(
         replay = await user.replay(answer.run_id)
         assert replay.text == run["text"] == answer.text
         await settled_once(stack, answer.run_id)
+        assert await provider_calls(stack, answer.run_id) == 1
 
 
 async def test_a_run_whose_message_is_lost_is_finished_all_the_same(
@@ -184,3 +209,4 @@ async def test_a_run_whose_message_is_lost_is_finished_all_the_same(
             answer.events.append(event)
         assert answer.status == "interrupted"
         await settled_once(stack, answer.run_id)
+        assert await provider_calls(stack, answer.run_id) == 1

@@ -173,6 +173,18 @@ class TestBackground:
         assert snapshot.finished == heard.finished
         assert list(snapshot.files) == heard.files
 
+    async def test_its_stored_answer_has_the_files_that_it_only_links(
+        self, engine: OpenAIEngine, provider: Provider
+    ):
+        await provider.script({"reply": "Here.", "files": [{"name": "a.csv", "cited_as": "link"}]})
+        heard = await listen(engine.run(spec_of(background=True)))
+
+        snapshot = await engine.retrieve(heard.response_id)
+
+        assert snapshot is not None
+        assert [file.name for file in snapshot.files] == ["a.csv"]
+        assert list(snapshot.files) == heard.files
+
     @pytest.mark.parametrize("told", [False, True])
     async def test_cancelling_tells_the_usage_if_the_provider_does(
         self, engine: OpenAIEngine, provider: Provider, *, told: bool

@@ -8,6 +8,7 @@ import pytest
 
 from chat_worker.engine.interface import (
     Delta,
+    InputTooLong,
     ProviderAmbiguous,
     ProviderBusy,
     ProviderRefused,
@@ -99,6 +100,36 @@ class TestBeforeTheAnswer:
         assert API_KEY not in written
         assert heard.error.__cause__ is None
         assert heard.error.__suppress_context__
+
+    @pytest.mark.parametrize("behaviour", [{"status": 400}, {"fault": "error_first"}])
+    async def test_a_conversation_that_is_too_long_is_told_apart(
+        self, engine: OpenAIEngine, provider: Provider, behaviour: dict[str, Any]
+    ):
+        await provider.script({**behaviour, "code": "context_length_exceeded"})
+
+        assert isinstance((await listen(engine.run(spec_of()))).error, InputTooLong)
+
+    async def test_a_redirect_is_not_followed(self, provider: Provider):
+        followed: list[bytes] = []
+
+        async def redirect(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            followed.append(await reader.readline())
+            writer.write(
+                b"HTTP/1.1 307 Temporary Redirect\r\nContent-Length: 0\r\nConnection: close\r\n"
+                b"Location: " + f"{provider.base_url}/responses".encode() + b"\r\n\r\n"
+            )
+            await writer.drain()
+            writer.close()
+
+        spec = spec_of()
+        async with await asyncio.start_server(redirect, "127.0.0.1", 0) as server:
+            port = server.sockets[0].getsockname()[1]
+            async with connected_engine(f"http://127.0.0.1:{port}/v1") as engine:
+                heard = await listen(engine.run(spec))
+
+        assert isinstance(heard.error, ProviderRefused)
+        assert len(followed) == 1
+        assert (await provider.journal(spec.run_id))["posts"] == {spec.run_id: 0}
 
     async def test_nobody_listens(self):
         async with connected_engine(f"http://127.0.0.1:{free_port()}/v1") as engine:

@@ -13,7 +13,6 @@ import aio_pika
 import httpx
 from aio_pika.exceptions import ChannelNotFoundEntity
 from pamqp.commands import Queue
-from prometheus_client.parser import text_string_to_metric_families
 
 from common.amqp import topology
 from embedded.servers.executable import executable
@@ -93,17 +92,6 @@ class FaultyStack(Stack):
     async def is_alive(self, part: Part) -> bool:
         async with httpx.AsyncClient(timeout=10) as http:
             return (await http.get(f"{part.url}/health/live")).status_code == 200
-
-    async def metric(self, part: Part, name: str, **labels: str) -> float:
-        """Add up the samples of a metric that have these labels."""
-        async with httpx.AsyncClient(timeout=10) as http:
-            text = (await http.get(f"{part.url}/metrics")).text
-        return sum(
-            sample.value
-            for family in text_string_to_metric_families(text)
-            for sample in family.samples
-            if sample.name == name and labels.items() <= sample.labels.items()
-        )
 
     async def depth(self, queue_name: str) -> int:
         """Count the messages that are ready in a queue."""

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+from prometheus_client.parser import text_string_to_metric_families
 
 from common.mongo import client as mongo
 from common.mongo.client import Database
@@ -111,6 +112,17 @@ class Stack:
 
     async def usage_rows(self, **match: Any) -> list[dict[str, Any]]:
         return await self.db["transactions"].find({"kind": "usage", **match}).to_list(None)
+
+    async def metric(self, part: Part, name: str, **labels: str) -> float:
+        """Add up the samples of a metric that have these labels."""
+        async with httpx.AsyncClient(timeout=10) as http:
+            text = (await http.get(f"{part.url}/metrics")).text
+        return sum(
+            sample.value
+            for family in text_string_to_metric_families(text)
+            for sample in family.samples
+            if sample.name == name and labels.items() <= sample.labels.items()
+        )
 
     async def until(
         self, condition: Callable[[], Awaitable[bool]], *, within_s: float = DRAINED_WITHIN_S
