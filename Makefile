@@ -17,7 +17,7 @@ COMPILE := $(UV) pip compile --quiet --universal --python-version 3.11 --generat
 # A variable given to make as an option of a program; what the shell happens to export does not count.
 option = $(if $(findstring command,$(origin $(1))),$(2) '$(subst ','\'',$($(1)))')
 
-.PHONY: help setup packages browser app run test judges token audit dead-letters bench lint fmt lock
+.PHONY: help setup packages browser app run test judges token audit dead-letters bench nemesis lint fmt lock
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14

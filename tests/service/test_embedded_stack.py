@@ -1,17 +1,22 @@
 """`make run` on real servers: it starts all, keeps it running, keeps its data, leaves nothing behind."""
 
+import asyncio
 import os
 import signal
 import tempfile
 from collections.abc import Callable, Generator
 from pathlib import Path
+from typing import Any
 
+import httpx
 import pytest
 
+from common.mongo import client as mongo
 from embedded import processes, token
 from embedded.config import read_config
 from embedded.ports import free_ports
 from embedded.run_file import RunFile
+from support.chat_client import ChatClient
 from support.embedded_run import EmbeddedRun
 
 Start = Callable[..., EmbeddedRun]
@@ -75,6 +80,57 @@ async def test_it_outlives_its_parts_and_its_own_death_and_keeps_its_data(start:
     assert await run.end() == 0
     assert processes.marked(run.data_dir) == []
     assert RunFile.read(run.data_dir) is None
+
+
+@pytest.mark.timeout(300)
+async def test_the_printed_links_lead_to_an_answer_of_the_real_model_and_to_the_dashboard(start: Start):
+    run = start()
+    running = await run.until_ready()
+    user, operator = [await signed_in_by(await run.printed(line)) for line in ("as a user", "as an operator")]
+    async with user, operator:
+        thread_id = (await user.open())["thread"]["id"]
+        answer = await user.ask(thread_id, "What is the capital of France?")
+        assert answer.status in {"completed", "incomplete"}
+        assert answer.text
+        _, stored = (await user.open())["thread"]["messages"]
+        assert (stored["text"], stored["status"]) == (answer.text, answer.status)
+        assert answer.usage["input_tokens"] > 0 < answer.usage["output_tokens"]
+        assert not answer.usage["estimated"]
+
+        row = await only_usage_row(running)
+        assert row["run_id"] == answer.run_id
+        assert row["usage"] == {name: answer.usage[name] for name in row["usage"]}
+        assert -row["tokens"] == answer.usage["total_tokens"]
+
+        shown = await operator.http.get("/dashboard/transactions", params={"kind": "usage"})
+        assert [item["run_id"] for item in shown.json()["items"]] == [answer.run_id]
+        assert (await user.http.get("/dashboard/transactions")).status_code == httpx.codes.FORBIDDEN
+    code, said = await run.audit()
+    assert code == 0, said
+    assert await run.end() == 0
+
+
+async def signed_in_by(link: str) -> ChatClient:
+    """Open a sign-in link as the app does: the token becomes the cookie."""
+    page, _, token = link.partition("?s=")
+    client = ChatClient(page, "", token=token)
+    shown = await client.http.get(link)
+    assert (shown.status_code, shown.headers["content-type"]) == (200, "text/html; charset=utf-8")
+    (await client.http.post("/chat/session")).raise_for_status()
+    del client.http.headers["Authorization"]
+    return client
+
+
+async def only_usage_row(running: RunFile) -> dict[str, Any]:
+    db = mongo.connect(running.db_url, service="test")
+    try:
+        async with asyncio.timeout(60):
+            while not (rows := await db["transactions"].find({"kind": "usage"}).to_list(None)):
+                await asyncio.sleep(0.1)
+    finally:
+        db.client.close()
+    (row,) = rows
+    return row
 
 
 @pytest.mark.timeout(300)

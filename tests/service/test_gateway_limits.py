@@ -163,6 +163,16 @@ class TestStreams:
                 await stack.enter_async_context(limits.open_stream("u1"))
             assert refusal.value.retry_after_s
 
+    @pytest.mark.parametrize("url", ["", NOWHERE])
+    async def test_open_pages_take_no_stream_of_a_run(self, redis_url: str, clock: FakeClock, url: str):
+        async with limits_on(url or redis_url, clock) as limits, AsyncExitStack() as stack:
+            allowed = 2 if url else 10
+            for _ in range(allowed):
+                await stack.enter_async_context(limits.open_balance("u1"))
+            with pytest.raises(TooManyStreams):
+                await stack.enter_async_context(limits.open_balance("u1"))
+            assert await hold_many(limits, stack, "u1", 13) == allowed
+
     async def test_without_redis_a_quarter_may_be_open(self, clock: FakeClock):
         async with limits_on(NOWHERE, clock) as limits:
             async with AsyncExitStack() as stack:

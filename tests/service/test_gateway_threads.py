@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncGenerator
+from contextlib import ExitStack
 from datetime import timedelta
 
 import httpx
@@ -13,6 +14,9 @@ from common.events.runs import RunCancelRequestedV1
 from common.mongo.indexes import ensure_indexes
 from gateway.context import Services
 from gateway.indexes import INDEXES
+from gateway.limits.limits import SEARCHES_AT_ONCE
+from gateway.threads.routes import LATEST_MESSAGES_MAX
+from gateway.threads.search import ThreadSearch
 from support.conversations import Conversations
 from support.gateway_app import bearer, close_services, gateway_client, gateway_services, session_of
 
@@ -168,6 +172,18 @@ class TestLatestThread:
         assert messages[2]["follows"] == first.id
         assert (messages[3]["status"], messages[3]["usage"]["estimated"]) == ("cancelled", True)
 
+    async def test_a_long_thread_shows_its_newest_page_and_leads_to_the_rest(
+        self, client: httpx.AsyncClient, conversations: Conversations
+    ):
+        thread = await conversations.thread("u1")
+        sent = [await conversations.ask(thread, f"q{number}") for number in range(LATEST_MESSAGES_MAX + 2)]
+        latest = (await client.get("/chat/thread")).json()
+        shown = [m["text"] for m in latest["thread"]["messages"] if m["role"] == "user"]
+        assert shown == [message.text for message in sent[2:]]
+        assert len(latest["thread"]["messages"]) == 200
+        older = await client.get(f"/chat/threads/{thread.id}", params={"cursor": latest["next_cursor"]})
+        assert [m["text"] for m in older.json()["thread"]["messages"] if m["role"] == "user"] == ["q0", "q1"]
+
     async def test_a_running_answer_is_active_and_leaves_its_text_to_the_stream(
         self, client: httpx.AsyncClient, conversations: Conversations
     ):
@@ -266,6 +282,23 @@ class TestList:
             await client.get("/chat/threads", params={"q": "zebra", "cursor": first["next_cursor"]})
         ).json()
         assert (len(first["items"]), len(rest["items"]), rest["next_cursor"]) == (2, 1, None)
+
+    async def test_a_search_that_takes_too_long_is_given_up(
+        self, services: Services, conversations: Conversations
+    ):
+        await conversations.ask(await conversations.thread("u1"), "zebra")
+        hasty = ThreadSearch(services.db, within_s=1e-6)
+        with pytest.raises(Unavailable):
+            await hasty.list_threads("u1", words="zebra", before=None, limit=1)
+
+    async def test_a_user_has_few_searches_at_once(self, client: httpx.AsyncClient, services: Services):
+        with ExitStack() as searching:
+            for _ in range(SEARCHES_AT_ONCE):
+                searching.enter_context(services.limits.search("u1"))
+            refused = await client.get("/chat/threads?q=zebra")
+            assert (refused.status_code, refused.headers["Retry-After"]) == (429, "1")
+            assert (await client.get("/chat/threads")).is_success
+        assert (await client.get("/chat/threads?q=zebra")).is_success
 
 
 class TestOneThread:

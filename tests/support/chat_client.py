@@ -60,10 +60,10 @@ class Answer:
 class ChatClient:
     """One user at one gateway."""
 
-    def __init__(self, url: str, user_id: str, **claims: Any) -> None:
+    def __init__(self, url: str, user_id: str, *, token: str | None = None, **claims: Any) -> None:
         self.user_id = user_id
         now = datetime.now(UTC)  # noqa: TID251 - the gateway under test reads the real clock
-        self.token = issue_session(
+        self.token = token or issue_session(
             user_id, secret=DEVELOPMENT_SECRET, now=now, ttl=timedelta(hours=1), claims=claims
         )
         self.http = httpx.AsyncClient(

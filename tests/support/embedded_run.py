@@ -12,9 +12,11 @@ import httpx
 from embedded import processes, run_file
 from embedded.ports import free_ports
 from embedded.run_file import RunFile
+from embedded.stack import READY_WITHIN_S
 
 _INHERITED = ("PATH", "HOME", "LANG", "TMPDIR")
-_READY_WITHIN_S = 120.0
+_STARTED_WITHIN_S = 10.0
+"""The interpreter, and what a killed run left behind; the product's own bound begins after it."""
 _LOOK_EVERY_S = 0.1
 
 
@@ -26,12 +28,13 @@ class EmbeddedRun:
         self._output = data_dir.with_name(f"{data_dir.name}.out")
         inherited = {name: os.environ[name] for name in _INHERITED if name in os.environ}
         own = {"DATA_DIR": str(data_dir), "PORT": str(next(free_ports()))}
+        self._env = inherited | own | settings
         with self._output.open("wb") as output:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "embedded"],
                 # Not where a developer's `.env` lies.
                 cwd=data_dir.parent,
-                env=inherited | own | settings,
+                env=self._env,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
@@ -42,11 +45,31 @@ class EmbeddedRun:
 
     async def until_ready(self) -> RunFile:
         """Wait for `run.json`; fails with the output when the run ends instead."""
-        async with asyncio.timeout(_READY_WITHIN_S):
+        async with asyncio.timeout(_STARTED_WITHIN_S + READY_WITHIN_S):
             while (running := RunFile.read(self.data_dir)) is None:
                 assert self.process.poll() is None, self.output()
                 await asyncio.sleep(_LOOK_EVERY_S)
         return running
+
+    async def printed(self, name: str) -> str:
+        """Wait for the line that begins with a name; return the rest of it."""
+        async with asyncio.timeout(10):
+            while not (lines := [line for line in self.output().splitlines() if line.startswith(name)]):
+                await asyncio.sleep(_LOOK_EVERY_S)
+        return lines[0].removeprefix(name).strip()
+
+    async def audit(self) -> tuple[int, str]:
+        """Audit it as its user does; return the exit code and what was printed."""
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "embedded.audit"),
+            cwd=self.data_dir.parent,
+            env=self._env,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+        )
+        output, _ = await process.communicate()
+        assert process.returncode is not None
+        return process.returncode, output.decode()
 
     async def until_again(self, part: str, *, not_pid: int) -> int:
         """Wait until a part that has ended runs again; return its process."""

@@ -35,7 +35,7 @@ export interface paths {
          * Balance Events
          * @description The user's tokens now and whenever they change, by whatever: events `balance`, until the page leaves.
          *
-         *     `{token_balance, token_held, token_available, token_grant}`. It counts as one of the user's streams.
+         *     `{token_balance, token_held, token_available, token_grant}`. As many as the user may have streams of runs.
          */
         get: operations["balance_events_chat_account_events_get"];
         put?: never;
@@ -227,9 +227,10 @@ export interface paths {
         };
         /**
          * Latest Thread
-         * @description The thread used last with its messages, the user's tokens and the session.
+         * @description The thread used last with its newest messages, the user's tokens and the session.
          *
-         *     Makes the user and the thread when missing; a depleted balance is granted anew.
+         *     Makes the user and the thread when missing; a depleted balance is granted anew. Older messages are in
+         *     the pages of `GET /chat/threads/{thread_id}`, from `next_cursor` on.
          */
         get: operations["latest_thread_chat_thread_get"];
         put?: never;
@@ -816,8 +817,13 @@ export interface components {
             /** Tokens */
             tokens: number;
         };
-        /** LatestThread */
+        /**
+         * LatestThread
+         * @description `next_cursor` leads to older messages, as in a page of the thread.
+         */
         LatestThread: {
+            /** Next Cursor */
+            next_cursor: string | null;
             session: components["schemas"]["SessionShape"];
             thread: components["schemas"]["ThreadWithMessages"];
             user: components["schemas"]["gateway__threads__shapes__UserShape"];

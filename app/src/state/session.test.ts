@@ -13,6 +13,7 @@ const LATEST = {
     role: "operator",
     more_tokens_url: null,
   },
+  next_cursor: null,
   session: { sub: "u1", expires_at: "" },
 };
 beforeEach(() => localStorage.clear());

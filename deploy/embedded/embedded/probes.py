@@ -118,7 +118,7 @@ async def until_ready(
         if failure is not None and (why := await failure()) is not None:
             raise PartFailed(f"{part} failed: {why}")
         if loop.time() > deadline_s:
-            raise PartFailed(f"{part} was not ready within {within_s:g} s: {reason}")
+            raise PartFailed(f"{part} was not ready within {within_s:.0f} s: {reason}")
         await asyncio.sleep(_LOOK_EVERY_S)
 
 

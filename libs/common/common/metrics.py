@@ -27,7 +27,7 @@ FIRST_CHUNK_SECONDS = Histogram(
     "From taking a run to its first chunk, the provider included",
     buckets=_SECONDS,
 )
-TOKENS_USED = Counter("chat_tokens_used", "Tokens that providers reported", ["direction"])
+TOKENS_USED = Counter("chat_tokens_used", "Tokens that runs used, estimates included", ["direction"])
 
 LEDGER_HOLDS = Counter("chat_ledger_holds", "Requests for a hold, by result", ["result"])
 LEDGER_SETTLED = Counter(

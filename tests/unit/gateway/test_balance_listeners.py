@@ -48,6 +48,15 @@ async def test_the_newest_state_is_told_once(listeners: BalanceListeners):
         assert await listener.next(within_s=0) is None
 
 
+async def test_what_comes_late_does_not_replace_what_was_read(listeners: BalanceListeners):
+    with listeners.listen("u1") as listener:
+        await tell(listeners, sequence=4)
+        assert await listener.next(within_s=SOON_S) is not None
+        for sequence in (3, 4):
+            await tell(listeners, sequence=sequence)
+        assert await listener.next(within_s=0) is None
+
+
 async def test_all_pages_of_a_user_hear_and_others_do_not(listeners: BalanceListeners):
     with listeners.listen("u1") as one, listeners.listen("u1") as two, listeners.listen("u2") as other:
         await tell(listeners, sequence=2)

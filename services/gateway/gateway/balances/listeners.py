@@ -18,6 +18,7 @@ class Listener:
     def __init__(self, listeners: "BalanceListeners", user_id: str) -> None:
         self._listeners = listeners
         self._latest: AccountView | None = None
+        self._sequence = -1
         self._changed = asyncio.Event()
         self.user_id = user_id
         self.is_closed = False
@@ -43,7 +44,9 @@ class Listener:
         return latest
 
     def tell(self, account: AccountView) -> None:
-        if self._latest is None or self._latest.sequence <= account.sequence:
+        """Keep the state, unless a later one was told before: events may come late, or twice."""
+        if account.sequence > self._sequence:
+            self._sequence = account.sequence
             self._latest = account
             self._changed.set()
 

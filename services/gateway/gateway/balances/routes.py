@@ -40,10 +40,10 @@ class BalanceStream(StreamingResponse):
 async def balance_events(session: UserSession, services: GatewayServices) -> BalanceStream:
     """The user's tokens now and whenever they change, by whatever: events `balance`, until the page leaves.
 
-    `{token_balance, token_held, token_available, token_grant}`. It counts as one of the user's streams.
+    `{token_balance, token_held, token_available, token_grant}`. As many as the user may have streams of runs.
     """
     async with AsyncExitStack() as held:
-        await held.enter_async_context(services.limits.open_stream(session.user_id))
+        await held.enter_async_context(services.limits.open_balance(session.user_id))
         listener = held.enter_context(services.balances.listen(session.user_id))
         return BalanceStream(_events(services, listener), held=held.pop_all())
 
@@ -53,7 +53,7 @@ async def _events(services: Services, listener: Listener) -> AsyncIterator[bytes
     # Read after listening has begun: what changes in between is heard.
     stored = await services.db["accounts"].find_one({"_id": listener.user_id}, _FIELDS)
     if stored is not None:
-        yield _event(_view(stored))
+        listener.tell(_view(stored))
     while not listener.is_closed:
         account = await listener.next(within_s=_PING_EVERY_S)
         yield _event(account) if account else COMMENT

@@ -12,7 +12,7 @@ from redis.asyncio import Redis
 from common.clock import Clock
 from common.errors import RateLimited
 from common.ids import new_id
-from gateway.limits.breaker import REDIS_ERRORS, Breaker
+from gateway.redis_breaker import REDIS_ERRORS, Breaker
 
 WINDOW_S = 60
 _LOCAL_USERS_MAX = 10_000

@@ -16,7 +16,7 @@ from common.clock import Clock
 from common.errors import TooManyStreams
 from common.ids import new_id
 from common.metrics import STREAMS_OPEN
-from gateway.limits.breaker import REDIS_ERRORS, Breaker
+from gateway.redis_breaker import REDIS_ERRORS, Breaker
 
 SLOT_S = 60
 _RENEW_EVERY_S = 20
@@ -25,7 +25,7 @@ _RETRY_AFTER_S = 5
 
 
 class StreamSlots:
-    """Hands out slots; `run` renews them and gives them back."""
+    """Hands out slots, each kind of stream by its own count; `run` renews them and gives them back."""
 
     def __init__(self, redis: "Redis", clock: Clock, breaker: Breaker, *, per_user: int) -> None:
         self._redis = redis
@@ -33,27 +33,27 @@ class StreamSlots:
         self._breaker = breaker
         self._per_user = per_user
         self._open: dict[str, str] = {}
-        self._by_user: Counter[str] = Counter()
+        self._by_key: Counter[str] = Counter()
         self._closed: list[tuple[str, str]] = []
         self._wake = asyncio.Event()
 
     @asynccontextmanager
-    async def hold(self, user_id: str) -> AsyncGenerator[None]:
+    async def hold(self, kind: str, user_id: str) -> AsyncGenerator[None]:
         """Hold a slot. Raises TooManyStreams on entry; leaving never waits, also when cancelled."""
-        slot = new_id("q")
-        await self._take(user_id, slot)
-        self._open[slot] = user_id
-        self._by_user[user_id] += 1
+        slot, key = new_id("q"), f"{kind}:{{{user_id}}}"
+        await self._take(key, slot)
+        self._open[slot] = key
+        self._by_key[key] += 1
         STREAMS_OPEN.inc()
         try:
             yield
         finally:
             STREAMS_OPEN.dec()
             del self._open[slot]
-            self._by_user[user_id] -= 1
-            if not self._by_user[user_id]:
-                del self._by_user[user_id]
-            self._closed.append((user_id, slot))
+            self._by_key[key] -= 1
+            if not self._by_key[key]:
+                del self._by_key[key]
+            self._closed.append((key, slot))
             self._wake.set()
 
     async def run(self) -> None:
@@ -69,24 +69,24 @@ class StreamSlots:
             self._wake.clear()
             await self._give_back()
 
-    async def _take(self, user_id: str, slot: str) -> None:
+    async def _take(self, key: str, slot: str) -> None:
         if not self._breaker.is_open:
             try:
-                count = await self._take_shared(user_id, slot)
+                count = await self._take_shared(key, slot)
             except REDIS_ERRORS as error:
                 self._breaker.trip(error)
             else:
                 if count <= self._per_user:
                     return
-                self._closed.append((user_id, slot))
+                self._closed.append((key, slot))
                 self._wake.set()
                 raise _too_many(self._per_user)
         local_max = max(1, self._per_user // 4)
-        if self._by_user[user_id] >= local_max:
+        if self._by_key[key] >= local_max:
             raise _too_many(local_max)
 
-    async def _take_shared(self, user_id: str, slot: str) -> int:
-        key, now_s = _key(user_id), self._clock.now().timestamp()
+    async def _take_shared(self, key: str, slot: str) -> int:
+        now_s = self._clock.now().timestamp()
         pipeline = self._redis.pipeline(transaction=False)
         pipeline.zremrangebyscore(key, "-inf", now_s)
         pipeline.zadd(key, {slot: now_s + SLOT_S})
@@ -99,17 +99,17 @@ class StreamSlots:
         expires_s = self._clock.now().timestamp() + SLOT_S
         for part in _batched(list(self._open.items())):
             pipeline = self._redis.pipeline(transaction=False)
-            for slot, user_id in part:
-                pipeline.zadd(_key(user_id), {slot: expires_s})
-                pipeline.expire(_key(user_id), 2 * SLOT_S)
+            for slot, key in part:
+                pipeline.zadd(key, {slot: expires_s})
+                pipeline.expire(key, 2 * SLOT_S)
             await self._execute(pipeline)
 
     async def _give_back(self) -> None:
         closed, self._closed = self._closed, []
         for part in _batched(closed):
             pipeline = self._redis.pipeline(transaction=False)
-            for user_id, slot in part:
-                pipeline.zrem(_key(user_id), slot)
+            for key, slot in part:
+                pipeline.zrem(key, slot)
             await self._execute(pipeline)
 
     async def _execute(self, pipeline: "Pipeline") -> None:
@@ -123,10 +123,6 @@ class StreamSlots:
 
 def _batched(items: list[tuple[str, str]]) -> list[list[tuple[str, str]]]:
     return [items[start : start + _PIPELINE_MAX] for start in range(0, len(items), _PIPELINE_MAX)]
-
-
-def _key(user_id: str) -> str:
-    return f"streams:{{{user_id}}}"
 
 
 def _too_many(allowed: int) -> TooManyStreams:

@@ -4,10 +4,10 @@ import asyncio
 from typing import cast
 
 from redis.asyncio import Redis
-from redis.exceptions import RedisError
 
 from common.clock import Clock
 from common.run_stream import RunEvent, from_entry, from_message, stream_key
+from gateway.redis_breaker import REDIS_ERRORS, Breaker
 from gateway.streaming.channels import Channels
 from gateway.streaming.follower import Follower
 from gateway.streaming.stored_runs import StoredRun, StoredRuns
@@ -16,7 +16,6 @@ _QUIET_S = 10.0
 _POLL_S = 1.0
 _ABANDONED_S = 120.0
 _READS_AT_ONCE = 12
-_REDIS_REST_S = 2.0
 
 
 class RunHub:
@@ -48,7 +47,7 @@ class RunHub:
         )
         # A thousand readers that lose Redis at once must not ask all at once.
         self._reads = asyncio.Semaphore(_READS_AT_ONCE)
-        self._redis_rests_until = 0.0
+        self._breaker = Breaker(clock)
 
     async def run(self) -> None:
         """Listen, and look after the followers, until cancelled."""
@@ -71,7 +70,7 @@ class RunHub:
     @property
     def connected(self) -> bool:
         """Tell whether Redis is worth asking. One that hangs is left alone for a while."""
-        return self._channels.connected and asyncio.get_running_loop().time() >= self._redis_rests_until
+        return self._channels.connected and not self._breaker.is_open
 
     def follow(
         self, run_id: str, user_id: str, *, after_sequence: int = 0, may_be_stored: bool = True
@@ -107,8 +106,8 @@ class RunHub:
         async with self._reads:
             try:
                 entries = await self._redis.xrange(stream_key(run_id), min=first_entry_id, count=limit)
-            except (RedisError, OSError):
-                self._redis_rests_until = asyncio.get_running_loop().time() + _REDIS_REST_S
+            except REDIS_ERRORS as error:
+                self._breaker.trip(error)
                 raise
         return [from_entry(*entry) for entry in cast(list[tuple[bytes, dict[bytes, bytes]]], entries)]
 

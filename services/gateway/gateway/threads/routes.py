@@ -1,5 +1,6 @@
 """The routes of a user's threads."""
 
+from contextlib import nullcontext
 from datetime import UTC, datetime
 from typing import Annotated
 
@@ -11,11 +12,11 @@ from common.ids import new_id
 from gateway.context import GatewayServices, Services
 from gateway.cursors import Place, read_cursor, write_cursor
 from gateway.ledger import open_account
-from gateway.parameters import PAGE_ROWS, PRINTABLE, PageCursor, PageLimit, ThreadIdInPath
+from gateway.parameters import PAGE_ROWS, PAGE_ROWS_MAX, PRINTABLE, PageCursor, PageLimit, ThreadIdInPath
 from gateway.policy import UserSession
 from gateway.threads.answers import AnswerReader
 from gateway.threads.delete_thread import delete_thread
-from gateway.threads.records import Thread, UserMessage
+from gateway.threads.records import Thread
 from gateway.threads.search import ThreadSearch
 from gateway.threads.shapes import (
     AccountShape,
@@ -26,7 +27,6 @@ from gateway.threads.shapes import (
     RenameThread,
     SessionShape,
     ThreadPage,
-    ThreadWithMessages,
     account_shape,
     conversation,
     thread_shape,
@@ -35,23 +35,25 @@ from gateway.threads.shapes import (
 
 router = APIRouter(tags=["threads"])
 
-LATEST_MESSAGES_MAX = 1_000
-"""What `GET /chat/thread` shows; older ones are in the pages of `GET /chat/threads/{thread_id}`."""
+LATEST_MESSAGES_MAX = PAGE_ROWS_MAX // 2
+"""What `GET /chat/thread` shows of what the user sent: with the answers it is a page."""
 
 SearchWords = Annotated[str | None, Query(max_length=200, pattern=PRINTABLE)]
 
 
 @router.get("/chat/thread")
 async def latest_thread(session: UserSession, services: GatewayServices) -> LatestThread:
-    """The thread used last with its messages, the user's tokens and the session.
+    """The thread used last with its newest messages, the user's tokens and the session.
 
-    Makes the user and the thread when missing; a depleted balance is granted anew.
+    Makes the user and the thread when missing; a depleted balance is granted anew. Older messages are in
+    the pages of `GET /chat/threads/{thread_id}`, from `next_cursor` on.
     """
     account = await open_account(services.ledger, session)
     thread = await services.threads.ensure_latest_thread(session.user_id, now=services.clock.now())
-    messages = await services.threads.list_messages(thread, before=None, limit=LATEST_MESSAGES_MAX)
+    page = await _page(services, thread, before=None, limit=LATEST_MESSAGES_MAX)
     return LatestThread(
-        thread=await _with_answers(services, thread, messages),
+        thread=page.thread,
+        next_cursor=page.next_cursor,
         user=user_shape(session, account, more_tokens_url=services.settings.int_url),
         session=SessionShape(
             sub=session.user_id, expires_at=rfc3339(datetime.fromtimestamp(session.expires_at, UTC))
@@ -74,9 +76,10 @@ async def list_threads(
     q: SearchWords = None,
 ) -> ThreadPage:
     """The user's threads, the one used last first; with `q`, those whose title or messages contain it."""
-    threads = await ThreadSearch(services.db).list_threads(
-        session.user_id, words=q, before=read_cursor(cursor), limit=limit + 1
-    )
+    with services.limits.search(session.user_id) if q else nullcontext():
+        threads = await ThreadSearch(services.db).list_threads(
+            session.user_id, words=q, before=read_cursor(cursor), limit=limit + 1
+        )
     next_cursor = None
     if len(threads) > limit:
         threads = threads[:limit]
@@ -111,13 +114,7 @@ async def thread_messages(
     `limit` counts what the user sent; every such message comes with its answer.
     """
     thread = await _thread(services, session.user_id, thread_id)
-    before: Place | None = read_cursor(cursor)
-    messages = await services.threads.list_messages(thread, before=before, limit=limit + 1)
-    next_cursor = None
-    if len(messages) > limit:
-        messages = messages[:limit]
-        next_cursor = write_cursor(messages[-1].created_at, messages[-1].id)
-    return MessagePage(thread=await _with_answers(services, thread, messages), next_cursor=next_cursor)
+    return await _page(services, thread, before=read_cursor(cursor), limit=limit)
 
 
 @router.patch("/chat/threads/{thread_id}")
@@ -151,8 +148,11 @@ async def _thread(services: Services, user_id: str, thread_id: str) -> Thread:
     return thread
 
 
-async def _with_answers(
-    services: Services, thread: Thread, messages: list[UserMessage]
-) -> ThreadWithMessages:
+async def _page(services: Services, thread: Thread, *, before: Place | None, limit: int) -> MessagePage:
+    messages = await services.threads.list_messages(thread, before=before, limit=limit + 1)
+    next_cursor = None
+    if len(messages) > limit:
+        messages = messages[:limit]
+        next_cursor = write_cursor(messages[-1].created_at, messages[-1].id)
     answers = await AnswerReader(services.db).answers_to(messages, now=services.clock.now())
-    return conversation(thread, messages, answers)
+    return MessagePage(thread=conversation(thread, messages, answers), next_cursor=next_cursor)

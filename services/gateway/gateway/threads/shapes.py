@@ -101,7 +101,10 @@ class SessionShape(Shape):
 
 
 class LatestThread(Shape):
+    """`next_cursor` leads to older messages, as in a page of the thread."""
+
     thread: ThreadWithMessages
+    next_cursor: str | None
     user: UserShape
     session: SessionShape
 

@@ -24,5 +24,5 @@ class Breaker:
 
     def trip(self, error: Exception) -> None:
         if not self.is_open:
-            log.warning("limits_without_redis", error=type(error).__name__)
+            log.warning("without_redis", error=type(error).__name__)
         self._open_until_s = self._clock.monotonic_s() + _PAUSE_S
