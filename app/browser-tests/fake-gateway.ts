@@ -126,10 +126,23 @@ async function answerMessage(route: Route, gateway: FakeGateway): Promise<void> 
   await route.fulfill({ contentType: "text/event-stream", body: body.join("") });
 }
 
+/** By `METHOD path` or the path alone: an answer, what makes one of the request, or one that never comes. */
 async function answerDashboard(route: Route, gateway: FakeGateway, pathname: string): Promise<void> {
-  const answer = gateway.dashboard[pathname];
+  const request = route.request();
+  const made = gateway.dashboard[`${request.method()} ${pathname}`] ?? gateway.dashboard[pathname];
+  const answer = await (typeof made === "function" ? made(request) : made);
   if (answer === undefined) await refuse(route, { status: 404, code: "not_found" });
+  else if (answer instanceof Refusal) await refuse(route, answer);
   else await json(route, answer);
+}
+
+export class Refusal {
+  readonly status: number;
+  readonly code: string;
+  constructor(status: number, code: string) {
+    this.status = status;
+    this.code = code;
+  }
 }
 
 const idOf = (index: number) => index.toString(16).padStart(32, "0");

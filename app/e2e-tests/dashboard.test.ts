@@ -36,7 +36,7 @@ async function open(path: string, ready = "tbody tr"): Promise<void> {
 }
 
 test("usage: figures, a chart with its table, and every choice is in the address", async () => {
-  await me.page.waitForSelector(".chart .bar");
+  await me.page.waitForSelector(".chart canvas");
   await me.isAccessible();
   await me.page.click("text=As a table");
   await me.page.getByRole("button", { name: "7 days" }).click();
@@ -65,10 +65,28 @@ test("usage: a custom range without anything in it says so", async () => {
   await me.isAccessible();
 });
 
+test("usage: which day it was depends on the time zone, and the period before is named", async () => {
+  // The two zones are 25 hours apart: what is today in one of them has not begun in the other.
+  const today = new Intl.DateTimeFormat("en-CA", { timeZone: "Pacific/Kiritimati" }).format(new Date());
+  const address = (zone: string) => `/operator/usage?from=${today}&to=${today}&tz=${zone}`;
+  await open(address("Pacific/Kiritimati"), ".chart canvas");
+  expect(await me.page.locator(".totals .figure").first().innerText()).not.toBe("0");
+  expect(await me.page.locator(".detail.range").innerText()).toMatch(/Pacific\/Kiritimati · compared with \d+/);
+  await open(address("Pacific/Pago_Pago"), ".panel .empty");
+  expect(await me.page.locator(".totals .figure").first().innerText()).toBe("0");
+});
+
 test("usage: a summary is written by a model, from the server's figures", async () => {
   await me.page.getByRole("button", { name: "Write a summary" }).click();
   await me.page.waitForSelector(".summary .markdown");
-  expect(await me.page.locator(".summary").textContent()).toContain("sim-1");
+  const summary = await me.page.locator(".summary").innerText();
+  expect(summary).toContain("Written by AI (sim-1");
+  const figures = await me.page.locator(".totals .figure").allInnerTexts();
+  const shown = await me.page.locator(".written-from dd").allInnerTexts();
+  expect(shown.slice(1, 6)).toEqual(figures);
+  const range = await me.page.locator(".detail.range").innerText();
+  const [days, zone] = range.split(" · ");
+  expect(shown[0]).toBe(`${days} (${zone})`);
   await me.isAccessible();
 });
 
@@ -88,6 +106,17 @@ test("transactions: filtered, page by page, and the CSV is exactly what is shown
   expect(lines[0]).toContain("'=Bob");
   await me.page.selectOption("select >> nth=1", "correction");
   await expect.poll(() => me.page.locator(".empty").textContent()).toBe("No transactions match.");
+});
+
+test("transactions: the CSV has the rows of the screen, in their order", async () => {
+  await open(`/operator/transactions?user=${ann.userId}`);
+  const shown = await me.page.locator("tbody td:nth-child(6)").allInnerTexts();
+  expect(shown.length).toBeGreaterThan(2);
+  const download = me.page.waitForEvent("download");
+  await me.page.click("text=Export as CSV");
+  const [head, ...lines] = (await readFile(await (await download).path(), "utf8")).trim().split(/\r?\n/);
+  const column = head?.split(",").indexOf("balance_after") ?? -1;
+  expect(lines.map(line => line.split(",")[column])).toEqual(shown.map(text => text.replaceAll(",", "")));
 });
 
 test("transactions: more of them come at a click", async () => {
@@ -231,7 +260,7 @@ test("whoever is no operator is told so, and sees nothing", async () => {
 test("on a phone every page can be read", async () => {
   const phone = await visit({ userId: "operator", claims: { role: "operator" }, isPhone: true, path: "/operator/usage" });
   for (const [view, ready] of Object.entries({
-    usage: ".chart .bar",
+    usage: ".chart canvas",
     transactions: "tbody tr",
     users: "tbody tr",
     [`users/${ann.userId}`]: ".sparkline",

@@ -7,6 +7,7 @@ import type {
   LettersAnswer,
   Operations,
   Resolution,
+  ResolutionAnswer,
   TransactionKind,
   TransactionPage,
   UsageAnswer,
@@ -48,10 +49,11 @@ export interface DashboardApi {
   adjust(userId: string, adjustment: Adjustment): Promise<UserDetail>;
   flags(cursor: string | undefined, signal: AbortSignal): Promise<FlagPage>;
   operations(signal: AbortSignal): Promise<Operations>;
-  replay(queue: string, ids: string[]): Promise<LettersAnswer>;
+  /** Some letters of a queue, or all. With `isDryRun`, only says which ones it would be. */
+  replay(queue: string, ids: string[] | "all", isDryRun?: boolean): Promise<LettersAnswer>;
   drop(queue: string, ids: string[], reason: string): Promise<LettersAnswer>;
   waiting(signal: AbortSignal): Promise<WaitingList>;
-  resolve(resolution: Resolution): Promise<void>;
+  resolve(resolution: Resolution): Promise<ResolutionAnswer>;
 }
 
 export const PAGE_ROWS = 50;
@@ -83,19 +85,18 @@ export function makeDashboardApi(client: Client): DashboardApi {
       return unwrap(client.GET("/dashboard/flags", { params: { query }, signal }));
     },
     operations: signal => unwrap(client.GET("/dashboard/operations", { signal })),
-    replay: (queue, ids) =>
-      unwrap(
-        client.POST("/dashboard/operations/replay", { body: { queue, ids, all: false, dry_run: false } }),
-      ),
+    replay: (queue, ids, isDryRun = false) => {
+      const which = ids === "all" ? { all: true } : { all: false, ids };
+      const body = { queue, ...which, dry_run: isDryRun };
+      return unwrap(client.POST("/dashboard/operations/replay", { body }));
+    },
     drop: (queue, ids, reason) =>
       unwrap(client.POST("/dashboard/operations/drop", { body: { queue, ids, reason } })),
     waiting: signal => {
       const params = { query: { limit: PAGE_ROWS } };
       return unwrap(client.GET("/dashboard/integration/waiting", { params, signal }));
     },
-    resolve: async body => {
-      await unwrap(client.POST("/dashboard/integration/waiting", { body }));
-    },
+    resolve: body => unwrap(client.POST("/dashboard/integration/waiting", { body })),
   };
 }
 

@@ -24,6 +24,7 @@ export type OperatorAction = Schemas["ActionShape"];
 export type LettersAnswer = Schemas["LettersAnswer"];
 export type WaitingList = Schemas["WaitingList"];
 export type WaitingItem = Schemas["WaitingItem"];
+export type ResolutionAnswer = Schemas["ResolutionAnswer"];
 export type Resolution = Schemas["Resolution"];
 
 export const TRANSACTION_KINDS = [

@@ -2,9 +2,8 @@ import { createSignal, Show } from "solid-js";
 import type { DashboardUser } from "../api/dashboard-types";
 import { useApp, useFormats } from "../features/app-context";
 import { type Failure, failureOf } from "../state/failure";
-import { CHAT_TEXTS, failureText } from "../texts/chat";
 import { Dialog } from "../ui/dialog";
-import { useDashboard, useDashboardTexts } from "./context";
+import { useDashboard, useDashboardTexts, useFailureText } from "./context";
 
 const TOKENS_MAX = 2 ** 53 - 1;
 const REASON_CHARACTERS_MAX = 500;
@@ -13,22 +12,30 @@ interface AdjustDialogProps {
   user: DashboardUser;
   onClose: () => void;
   onDone: () => void;
-  /** The balance is another one by now. */
-  onMoved: () => void;
+  /** The user is, or may be, another one by now than the one shown. */
+  onReload: () => void;
 }
 
-/** Old and new side by side; what moved meanwhile is not overwritten. */
+/** Whether something was changed stays unknown when no answer came. */
+const UNKNOWN: Failure["kind"][] = ["unavailable", "unreachable", "offline"];
+
+/** Old and new side by side; only what was changed is sent, and what moved meanwhile is not overwritten. */
 export function AdjustDialog(props: AdjustDialogProps) {
-  const { session, preferences } = useApp();
+  const { session } = useApp();
   const api = useDashboard();
   const texts = useDashboardTexts();
   const formats = useFormats();
-  const [balance, setBalance] = createSignal(props.user.token_balance);
-  const [grant, setGrant] = createSignal(props.user.token_grant);
+  const failureText = useFailureText();
+  // What was typed, and never written back: half a number, as a minus alone, has to stay in its field.
+  const [balanceText, setBalanceText] = createSignal(String(props.user.token_balance));
+  const [grantText, setGrantText] = createSignal(String(props.user.token_grant));
+  const [initialBalance, initialGrant] = [balanceText(), grantText()];
   const [reason, setReason] = createSignal("");
   const [isSaving, setSaving] = createSignal(false);
   const [failure, setFailure] = createSignal<Failure>();
 
+  const balance = () => tokensOf(balanceText());
+  const grant = () => tokensOf(grantText());
   const isChanged = () => balance() !== props.user.token_balance || grant() !== props.user.token_grant;
   const isValid = () => [balance(), grant()].every(Number.isSafeInteger) && reason().trim() !== "";
   const changeOf = (from: number, to: number) => {
@@ -39,20 +46,21 @@ export function AdjustDialog(props: AdjustDialogProps) {
 
   async function apply(event: SubmitEvent) {
     event.preventDefault();
+    if (isSaving()) return;
     setSaving(true);
     setFailure(undefined);
     try {
+      const { token_balance, token_grant } = props.user;
       await api.adjust(props.user.id, {
-        token_balance: balance(),
-        token_grant: grant(),
         reason: reason().trim(),
-        expected_balance: props.user.token_balance,
+        ...(balance() !== token_balance && { token_balance: balance(), expected_balance: token_balance }),
+        ...(grant() !== token_grant && { token_grant: grant() }),
       });
       props.onDone();
     } catch (error) {
       const why = session.notice(failureOf(error));
       setFailure(why);
-      if (why.kind === "conflict") props.onMoved();
+      if (why.kind === "conflict" || UNKNOWN.includes(why.kind)) props.onReload();
     } finally {
       setSaving(false);
     }
@@ -72,8 +80,8 @@ export function AdjustDialog(props: AdjustDialogProps) {
             required
             step="1"
             max={TOKENS_MAX}
-            value={balance()}
-            onInput={event => setBalance(event.currentTarget.valueAsNumber)}
+            value={initialBalance}
+            onInput={event => setBalanceText(event.currentTarget.value)}
           />
           <output>{changeOf(props.user.token_balance, balance())}</output>
         </label>
@@ -85,8 +93,8 @@ export function AdjustDialog(props: AdjustDialogProps) {
             min="0"
             step="1"
             max={TOKENS_MAX}
-            value={grant()}
-            onInput={event => setGrant(event.currentTarget.valueAsNumber)}
+            value={initialGrant}
+            onInput={event => setGrantText(event.currentTarget.value)}
           />
           <output>{changeOf(props.user.token_grant, grant())}</output>
           <small>{texts().grantHelp}</small>
@@ -106,7 +114,7 @@ export function AdjustDialog(props: AdjustDialogProps) {
             <p class="notice problem" role="alert">
               {why().kind === "conflict"
                 ? texts().moved(formats().number(props.user.token_balance))
-                : `${failureText(CHAT_TEXTS[preferences.preferences.language], why())} ${texts().notApplied}`}
+                : `${failureText(why())} ${UNKNOWN.includes(why().kind) ? texts().notKnown : texts().notApplied}`}
             </p>
           )}
         </Show>
@@ -121,4 +129,9 @@ export function AdjustDialog(props: AdjustDialogProps) {
       </form>
     </Dialog>
   );
+}
+
+/** NaN for what is no number, which a field of numbers gives as no text. */
+function tokensOf(text: string): number {
+  return text.trim() === "" ? Number.NaN : Number(text);
 }

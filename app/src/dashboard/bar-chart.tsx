@@ -1,6 +1,8 @@
-import { createMemo, createSignal, For, onCleanup, onMount, Show } from "solid-js";
+import { createMemo, createSignal, For, Show } from "solid-js";
+import uPlot from "uplot";
 import { useFormats } from "../features/app-context";
 import { labelledIndexes, makeScale } from "./chart-scale";
+import { axisStyle, colorOf, Plot } from "./plot";
 
 export interface Series {
   name: string;
@@ -22,121 +24,124 @@ interface BarChartProps {
   bars: Bar[];
 }
 
-const HEIGHT = 240;
-const TOP = 10;
-const BOTTOM = 24;
-const LEFT = 56;
+interface Hovered {
+  bar: Bar;
+  leftPx: number;
+  isRight: boolean;
+}
+
+const HEIGHT = 250;
 const LABEL_ROOM = 64;
+const BAR_SHARE = 0.72;
 const BAR_WIDTH_MAX = 44;
+const TIP_GAP_PX = 14;
+/** Half of the last label stands at the right of its bar. */
+const PADDING: uPlot.Padding = [10, 14, 0, 0];
 
 /** Stacked bars from zero. What it shows stands in a table beside it, too. */
 export function BarChart(props: BarChartProps) {
   const formats = useFormats();
   let frame!: HTMLDivElement;
-  const [width, setWidth] = createSignal(0);
-  const [hovered, setHovered] = createSignal<number>();
+  let legend!: HTMLUListElement;
+  const [hovered, setHovered] = createSignal<Hovered>();
 
-  onMount(() => {
-    const observer = new ResizeObserver(([entry]) => setWidth(entry?.contentRect.width ?? 0));
-    observer.observe(frame);
-    onCleanup(() => observer.disconnect());
+  const sums = createMemo(() => props.bars.map(bar => stack(bar.values)));
+  const scale = createMemo(() => makeScale(Math.max(0, ...sums().flat())));
+
+  /** Sums are drawn over each other, the greatest first, so that each shows only its own part. */
+  const data = createMemo((): uPlot.AlignedData => {
+    const drawn = props.series.map((_, part) => sums().map(bar => bar[part] ?? 0)).reverse();
+    return [props.bars.map((_, index) => index), ...drawn];
   });
 
-  const sum = (bar: Bar) => bar.values.reduce((total, value) => total + Math.max(0, value), 0);
-  const scale = createMemo(() => makeScale(Math.max(0, ...props.bars.map(sum))));
-  const y = (value: number) => HEIGHT - BOTTOM - (value / scale().max) * (HEIGHT - TOP - BOTTOM);
-  const slot = () => (width() - LEFT) / Math.max(1, props.bars.length);
-  const barWidth = () => Math.max(1, Math.min(BAR_WIDTH_MAX, slot() * 0.72));
-  const center = (index: number) => LEFT + slot() * (index + 0.5);
-  const labelled = createMemo(() => labelledIndexes(props.bars.length, (width() - LEFT) / LABEL_ROOM));
-  const stack = (bar: Bar) => {
-    let below = 0;
-    return bar.values.map((value, index) => {
-      const from = below;
-      below += Math.max(0, value);
-      return { kind: props.series[index]?.kind, top: y(below), height: Math.max(0, y(from) - y(below)) };
+  const options = createMemo(() => {
+    const { bars } = props;
+    const top = scale();
+    const format = formats();
+    const style = axisStyle(() => frame);
+    const swatch = (part: number) => colorOf(legend.children[part]?.firstElementChild ?? legend, "backgroundColor");
+    const draw = uPlot.paths.bars?.({ size: [BAR_SHARE, BAR_WIDTH_MAX], radius: 0 });
+    const drawn = props.series.map((_, part): uPlot.Series => {
+      return { fill: () => swatch(part), width: 0, points: { show: false }, ...(draw && { paths: draw }) };
     });
-  };
-  const tip = () => {
-    const index = hovered();
-    const bar = index === undefined ? undefined : props.bars[index];
-    return bar && index !== undefined
-      ? { bar, left: center(index), isRight: center(index) > width() / 2 }
-      : undefined;
-  };
+    const labelled = (plot: uPlot) => [...labelledIndexes(bars.length, plot.width / LABEL_ROOM)].reverse();
+    return {
+      legend: { show: false },
+      padding: PADDING,
+      cursor: { y: false, points: { show: false }, drag: { x: false, y: false } },
+      scales: { x: { time: false, range: [-0.5, bars.length - 0.5] }, y: { range: [0, top.max] } },
+      axes: [
+        {
+          ...style,
+          grid: { show: false },
+          size: 26,
+          splits: labelled,
+          values: (_plot, indexes) => indexes.map(index => bars[index]?.label ?? ""),
+        },
+        {
+          ...style,
+          size: 56,
+          splits: () => top.ticks,
+          values: (_plot, ticks) => ticks.map(tick => format.compact(tick)),
+        },
+      ],
+      series: [{}, ...drawn.reverse()],
+      hooks: { setCursor: [plot => setHovered(hoveredOf(plot, bars))] },
+    } satisfies Omit<uPlot.Options, "width" | "height">;
+  });
 
   return (
     <div ref={frame} class="chart">
-      <svg width={width()} height={HEIGHT} role="img" aria-label={props.label}>
-        <For each={scale().ticks}>
-          {tick => (
-            <>
-              <line class="grid" x1={LEFT} x2={width()} y1={y(tick)} y2={y(tick)} />
-              <text class="tick" x={LEFT - 10} y={y(tick)} text-anchor="end" dominant-baseline="middle">
-                {formats().compact(tick)}
-              </text>
-            </>
-          )}
-        </For>
-        <For each={props.bars}>
-          {(bar, index) => (
-            <g
-              class="bar"
-              classList={{ faded: hovered() !== undefined && hovered() !== index() }}
-              onPointerEnter={() => setHovered(index())}
-              onPointerLeave={() => setHovered(undefined)}
-            >
-              <rect
-                class="hit"
-                x={LEFT + slot() * index()}
-                y={TOP}
-                width={slot()}
-                height={HEIGHT - TOP - BOTTOM}
-              />
-              <For each={stack(bar)}>
-                {part => (
-                  <rect
-                    class={part.kind}
-                    x={center(index()) - barWidth() / 2}
-                    y={part.top}
-                    width={barWidth()}
-                    height={part.height}
-                  />
-                )}
-              </For>
-              <Show when={labelled().has(index())}>
-                <text class="tick" x={center(index())} y={HEIGHT - 6} text-anchor="middle">
-                  {bar.label}
-                </text>
-              </Show>
-            </g>
-          )}
-        </For>
-      </svg>
-      <Show when={tip()}>
+      <Plot class="plot" label={props.label} height={HEIGHT} options={options()} data={data()} />
+      <Show when={hovered()}>
         {now => (
           <div
             class="tip"
-            classList={{ right: now().isRight }}
             style={{
-              left: now().isRight ? "auto" : `${now().left + 12}px`,
-              right: now().isRight ? `${width() - now().left + 12}px` : "auto",
+              left: now().isRight ? "auto" : `${now().leftPx}px`,
+              right: now().isRight ? `${now().leftPx}px` : "auto",
             }}
           >
             <b>{now().bar.title}</b>
             <For each={props.series}>
               {(series, index) => (
-                <span class={series.kind}>
-                  {series.name} <em>{formats().number(now().bar.values[index()] ?? 0)}</em>
+                <span>
+                  <i class={series.kind} /> {series.name}{" "}
+                  <em>{formats().number(now().bar.values[index()] ?? 0)}</em>
                 </span>
               )}
             </For>
           </div>
         )}
       </Show>
-      <ul class="legend">
-        <For each={props.series}>{series => <li class={series.kind}>{series.name}</li>}</For>
+      <ul ref={legend} class="legend">
+        <For each={props.series}>
+          {series => (
+            <li>
+              <i class={series.kind} /> {series.name}
+            </li>
+          )}
+        </For>
       </ul>
     </div>
   );
+}
+
+/** From the values of a bar to where each of its parts ends. */
+function stack(values: readonly number[]): number[] {
+  let sum = 0;
+  return values.map(value => {
+    sum += Math.max(0, value);
+    return sum;
+  });
+}
+
+/** The bar under the pointer, and how far from the nearer edge its tip begins. */
+function hoveredOf(plot: uPlot, bars: readonly Bar[]): Hovered | undefined {
+  const index = plot.cursor.idx;
+  const bar = index === null || index === undefined ? undefined : bars[index];
+  if (!bar || index === null || index === undefined || (plot.cursor.left ?? -1) < 0) return undefined;
+  const center = plot.bbox.left / devicePixelRatio + plot.valToPos(index, "x");
+  const isRight = center > plot.width / 2;
+  return { bar, isRight, leftPx: (isRight ? plot.width - center : center) + TIP_GAP_PX };
 }

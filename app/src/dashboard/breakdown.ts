@@ -1,7 +1,7 @@
 /** Usage by day, month, company, user or model, as rows of one shape. Pure. */
 
 import type { UsageAnswer, UsageFigures } from "../api/dashboard-types";
-import { daysOf } from "./period";
+import { daysOf, daysOfSpan } from "./period";
 
 export const GROUPS = ["day", "month", "company", "user", "model"] as const;
 export type Group = (typeof GROUPS)[number];
@@ -28,11 +28,11 @@ export function groupOfQuery(query: URLSearchParams): Group {
   return GROUPS.find(group => group === query.get("group")) ?? "day";
 }
 
-export function usageRows(usage: UsageAnswer, group: Group, range: { from: string; to: string }): UsageRow[] {
+export function usageRows(usage: UsageAnswer, group: Group): UsageRow[] {
   switch (group) {
     case "day": {
       const known = new Map(usage.by_day.map(row => [row.day, row]));
-      return daysOf(range).map(day => ({ ...NOTHING, ...known.get(day), key: day, name: day, rest: 0 }));
+      return daysOf(daysOfSpan(usage)).map(day => ({ ...NOTHING, ...known.get(day), key: day, name: day, rest: 0 }));
     }
     case "month":
       return usage.by_month.map(row => ({ ...row, key: row.month, name: row.month, rest: 0 }));

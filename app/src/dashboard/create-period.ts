@@ -1,4 +1,4 @@
-import { type Accessor, createMemo } from "solid-js";
+import { type Accessor, createEffect, createMemo } from "solid-js";
 import type { Period } from "../api/dashboard-api";
 import { useApp } from "../features/app-context";
 import { type DayRange, dayIn, type Preset, rangeOfQuery } from "./period";
@@ -13,12 +13,22 @@ export interface PeriodChoice {
 /** The period that the address asks for, so that it can be shared and the back button works. */
 export function createPeriod(): PeriodChoice {
   const { navigation } = useApp();
-  const zone = createMemo(() => knownZone(navigation.query().get("tz")) ?? browserZone());
+  const zone = createZone();
   const range = createMemo(() => rangeOfQuery(navigation.query(), dayIn(zone(), new Date())));
   const period = createMemo(() => ({ date_from: range().from, date_to: range().to, tz: zone() }), undefined, {
     equals: (a, b) => a.date_from === b.date_from && a.date_to === b.date_to && a.tz === b.tz,
   });
   return { range, zone, period };
+}
+
+/** The zone that the address names. Without one it is the reader's, and is written there. */
+export function createZone(): Accessor<string> {
+  const { navigation } = useApp();
+  const known = createMemo(() => knownZone(navigation.query().get("tz")));
+  createEffect(() => {
+    if (known() === undefined) navigation.setQuery({ tz: browserZone() }, { replace: true });
+  });
+  return () => known() ?? browserZone();
 }
 
 export function browserZone(): string {

@@ -1,11 +1,12 @@
+import "uplot/dist/uPlot.min.css";
 import "../styles/dashboard.css";
 import "../styles/figures.css";
 import { For, Match, Show, Switch } from "solid-js";
 import { makeDashboardApi } from "../api/dashboard-api";
 import { useApp } from "../features/app-context";
-import { chatPath, OPERATOR_VIEWS, type OperatorView, operatorPath } from "../state/route";
+import { chatPath, OPERATOR_VIEWS, type OperatorView } from "../state/route";
 import { Icon, type IconName } from "../ui/icon";
-import { DashboardContext, useDashboardTexts } from "./context";
+import { DashboardContext, useDashboardTexts, useOperatorLink } from "./context";
 import { FlagsPage } from "./flags-page";
 import { OperationsPage } from "./operations-page";
 import { TransactionsPage } from "./transactions-page";
@@ -25,6 +26,7 @@ const ICONS: Record<OperatorView, IconName> = {
 export function Dashboard() {
   const { client, navigation } = useApp();
   const texts = useDashboardTexts();
+  const linkTo = useOperatorLink();
   const view = () => {
     const route = navigation.route();
     return route.page === "operator" ? route : undefined;
@@ -40,7 +42,7 @@ export function Dashboard() {
           </a>
           <For each={OPERATOR_VIEWS}>
             {name => (
-              <a href={operatorPath(name)} aria-current={view()?.view === name ? "page" : undefined}>
+              <a href={linkTo(name)} aria-current={view()?.view === name ? "page" : undefined}>
                 <Icon name={ICONS[name]} />
                 <span>{texts().views[name]}</span>
               </a>

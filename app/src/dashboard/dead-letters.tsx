@@ -1,46 +1,61 @@
-import { createMemo, createSignal, Show } from "solid-js";
-import type { DeadLetter } from "../api/dashboard-types";
+import { createMemo, createSignal, For, Show } from "solid-js";
+import type { DeadLetter, Queue } from "../api/dashboard-types";
 import { useApp, useFormats } from "../features/app-context";
 import { failureOf } from "../state/failure";
-import { CHAT_TEXTS, failureText } from "../texts/chat";
 import { Dialog } from "../ui/dialog";
-import { useDashboard, useDashboardTexts } from "./context";
+import { useDashboard, useDashboardTexts, useFailureText, useSaid } from "./context";
 import { type Column, DataTable } from "./data-table";
 
 type Deed = "replay" | "drop";
 
 interface Choice {
   deed: Deed;
-  letters: DeadLetter[];
+  queue: string;
+  ids: string[] | "all";
+  count: number;
 }
 
 interface DeadLettersProps {
+  /** The first ones of each queue. */
   letters: DeadLetter[];
+  queues: Queue[];
   onChanged: () => void;
 }
 
 /** Messages that were set aside: why, what they say, and the two things that can be done about them. */
 export function DeadLetters(props: DeadLettersProps) {
-  const { session, toasts, preferences } = useApp();
+  const { session, toasts } = useApp();
   const api = useDashboard();
   const texts = useDashboardTexts();
   const formats = useFormats();
+  const failureText = useFailureText();
+  const crowded = () => props.queues.filter(queue => queue.dead > 1);
   const [choice, setChoice] = createSignal<Choice>();
 
-  async function carryOut({ deed, letters }: Choice, reason: string) {
+  function fail(error: unknown) {
+    toasts.show({ text: failureText(session.notice(failureOf(error))) });
+  }
+
+  /** How many it would be is asked first: the list shows only some. */
+  async function chooseAll(queue: string) {
+    try {
+      const { count } = await api.replay(queue, "all", true);
+      setChoice({ deed: "replay", queue, ids: "all", count });
+    } catch (error) {
+      fail(error);
+    }
+  }
+
+  async function carryOut({ deed, queue, ids }: Choice, reason: string) {
     setChoice(undefined);
     try {
-      let count = 0;
-      for (const [queue, group] of Map.groupBy(letters, letter => letter.queue)) {
-        const ids = group.map(letter => letter.id);
-        const done = deed === "replay" ? api.replay(queue, ids) : api.drop(queue, ids, reason);
-        count += (await done).count;
-      }
-      const said = deed === "replay" ? texts().replayed : texts().dropped;
-      toasts.show({ text: said(formats().number(count)) });
+      const { count, remaining } =
+        deed === "drop" && ids !== "all" ? await api.drop(queue, ids, reason) : await api.replay(queue, ids);
+      const said = (deed === "replay" ? texts().replayed : texts().dropped)(formats().number(count));
+      const left = ids === "all" && remaining > 0 ? ` ${texts().remaining(formats().number(remaining))}` : "";
+      toasts.show({ text: said + left });
     } catch (error) {
-      const failure = session.notice(failureOf(error));
-      toasts.show({ text: failureText(CHAT_TEXTS[preferences.preferences.language], failure) });
+      fail(error);
     }
     props.onChanged();
   }
@@ -49,21 +64,19 @@ export function DeadLetters(props: DeadLettersProps) {
     <section class="panel">
       <div class="panel-head">
         <h2>{texts().deadLetters}</h2>
-        <Show when={props.letters.length > 1}>
-          <button
-            type="button"
-            class="secondary"
-            onClick={() => setChoice({ deed: "replay", letters: props.letters })}
-          >
-            {texts().replayAll(formats().number(props.letters.length))}
-          </button>
-        </Show>
+        <For each={crowded()}>
+          {queue => (
+            <button type="button" class="secondary" onClick={() => void chooseAll(queue.name)}>
+              {texts().replayAll(formats().number(queue.dead), queue.name)}
+            </button>
+          )}
+        </For>
       </div>
       <Show when={props.letters.length > 0} fallback={<p class="empty">{texts().noDeadLetters}</p>}>
         <p class="detail">{texts().deadLettersText}</p>
         <LetterTable
           letters={props.letters}
-          onChoose={(deed, letter) => setChoice({ deed, letters: [letter] })}
+          onChoose={(deed, { queue, id }) => setChoice({ deed, queue, ids: [id], count: 1 })}
         />
       </Show>
       <Show when={choice()} keyed>
@@ -82,6 +95,7 @@ export function DeadLetters(props: DeadLettersProps) {
 function LetterTable(props: { letters: DeadLetter[]; onChoose: (deed: Deed, letter: DeadLetter) => void }) {
   const texts = useDashboardTexts();
   const formats = useFormats();
+  const said = useSaid();
   const columns = createMemo((): Column<DeadLetter>[] => [
     {
       title: texts().time,
@@ -89,7 +103,7 @@ function LetterTable(props: { letters: DeadLetter[]; onChoose: (deed: Deed, lett
     },
     { title: texts().queue, cell: letter => <code>{letter.queue}</code> },
     { title: texts().type, cell: letter => letter.type },
-    { title: texts().reason, cell: letter => letter.reason },
+    { title: texts().reason, cell: letter => said(letter.reason) },
     { title: texts().attempts, isNumber: true, cell: letter => formats().number(letter.attempts) },
     {
       title: texts().content,
@@ -128,7 +142,7 @@ function LetterDialog(props: LetterDialogProps) {
   const formats = useFormats();
   const [reason, setReason] = createSignal("");
   const isDrop = () => props.choice.deed === "drop";
-  const count = () => formats().number(props.choice.letters.length);
+  const count = () => formats().number(props.choice.count);
 
   return (
     <Dialog

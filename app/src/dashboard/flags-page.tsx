@@ -1,18 +1,18 @@
 import { For, Show } from "solid-js";
 import type { Flag } from "../api/dashboard-types";
 import { useApp, useFormats } from "../features/app-context";
-import { operatorPath } from "../state/route";
 import { CHAT_TEXTS } from "../texts/chat";
 import { Markdown } from "../ui/markdown/markdown";
-import { useDashboard, useDashboardTexts } from "./context";
+import { useDashboard, useDashboardTexts, useOperatorLink } from "./context";
 import { createPages } from "./create-pages";
 import { QueryView } from "./query-view";
+import { ShowMore, useDepth } from "./show-more";
 
 export function FlagsPage() {
   const { session } = useApp();
   const api = useDashboard();
   const texts = useDashboardTexts();
-  const pages = createPages((cursor, signal) => api.flags(cursor, signal), session.notice);
+  const pages = createPages((cursor, signal) => api.flags(cursor, signal), session.notice, useDepth());
 
   return (
     <>
@@ -20,21 +20,12 @@ export function FlagsPage() {
         <h1>{texts().views.flags}</h1>
       </header>
       <QueryView query={pages.query} isEmpty={page => page.items.length === 0} empty={texts().noFlags}>
-        {() => (
+        {page => (
           <>
             <ul class="flags">
-              <For each={pages.items()}>{flag => <FlagItem flag={flag} />}</For>
+              <For each={page().items}>{flag => <FlagItem flag={flag} />}</For>
             </ul>
-            <Show when={pages.hasMore()}>
-              <button
-                type="button"
-                class="secondary"
-                disabled={pages.isLoadingMore()}
-                onClick={() => void pages.loadMore()}
-              >
-                {texts().showMore}
-              </button>
-            </Show>
+            <ShowMore pages={pages} />
           </>
         )}
       </QueryView>
@@ -46,6 +37,7 @@ function FlagItem(props: { flag: Flag }) {
   const { preferences } = useApp().preferences;
   const texts = useDashboardTexts();
   const formats = useFormats();
+  const linkTo = useOperatorLink();
   const reasons = () =>
     props.flag.reasons.map(reason =>
       Object.hasOwn(texts().flagReasons, reason) ? texts().flagReasons[reason] : reason,
@@ -54,7 +46,7 @@ function FlagItem(props: { flag: Flag }) {
   return (
     <li class="panel">
       <header>
-        <a class="link" href={operatorPath("users", props.flag.user_id)}>
+        <a class="link" href={linkTo("users", props.flag.user_id)}>
           {props.flag.user_name ?? props.flag.user_id}
         </a>
         <time dateTime={props.flag.at}>{formats().stamp(new Date(props.flag.at))}</time>

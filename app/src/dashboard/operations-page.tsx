@@ -1,7 +1,7 @@
 import { createMemo, For, Show } from "solid-js";
 import type { OperatorAction, Queue } from "../api/dashboard-types";
 import { useApp, useFormats } from "../features/app-context";
-import { useDashboard, useDashboardTexts } from "./context";
+import { useDashboard, useDashboardTexts, useSaid } from "./context";
 import { createServerQuery } from "./create-query";
 import { type Column, DataTable } from "./data-table";
 import { DeadLetters } from "./dead-letters";
@@ -12,6 +12,7 @@ export function OperationsPage() {
   const { session } = useApp();
   const api = useDashboard();
   const texts = useDashboardTexts();
+  const said = useSaid();
   const query = createServerQuery(signal => api.operations(signal), session.notice);
 
   return (
@@ -22,14 +23,17 @@ export function OperationsPage() {
       <QueryView query={query}>
         {operations => (
           <>
-            <For each={operations().wrong}>{line => <p class="notice warning">{line}</p>}</For>
+            <For each={operations().wrong}>{line => <p class="notice warning">{said(line)}</p>}</For>
             <section class="panel">
               <div class="panel-head">
                 <h2>{texts().queues}</h2>
               </div>
               <QueueTable queues={operations().queues} />
             </section>
-            <DeadLetters letters={operations().dead_letters} onChanged={query.reload} />
+            <DeadLetters
+              letters={operations().dead_letters}
+              queues={operations().queues}
+              onChanged={query.reload} />
             <Show when={operations().actions.length > 0}>
               <section class="panel">
                 <div class="panel-head">
@@ -85,12 +89,15 @@ function QueueTable(props: { queues: Queue[] }) {
 function ActionTable(props: { actions: OperatorAction[] }) {
   const texts = useDashboardTexts();
   const formats = useFormats();
+  const said = useSaid();
+  const nameOf = (action: OperatorAction) =>
+    said(action.action) + (action.dry_run ? ` (${texts().dryRun})` : "");
   const columns = createMemo((): Column<OperatorAction>[] => [
     { title: texts().time, cell: action => formats().stamp(new Date(action.at)) },
     { title: texts().actor, cell: action => action.actor },
-    { title: texts().action, cell: action => action.action },
+    { title: texts().action, cell: nameOf },
     { title: texts().count, isNumber: true, cell: action => formats().number(action.count) },
-    { title: texts().outcome, cell: action => action.outcome },
+    { title: texts().outcome, cell: action => said(action.outcome) },
     { title: texts().reason, cell: action => action.reason ?? texts().none },
   ]);
   return <DataTable caption={texts().actions} columns={columns()} rows={props.actions} />;

@@ -17,7 +17,7 @@ export function PeriodPicker(props: { choice: PeriodChoice }) {
       edge === "from"
         ? { to: to < from ? from : min(to, addDays(from, DAYS_MAX - 1)) }
         : { from: from > to ? to : max(from, addDays(to, 1 - DAYS_MAX)) };
-    navigation.setQuery({ from, to, ...other, range: undefined, cursor: undefined });
+    navigation.setQuery({ from, to, ...other, range: undefined, pages: undefined });
   }
 
   return (
@@ -28,7 +28,7 @@ export function PeriodPicker(props: { choice: PeriodChoice }) {
             <button
               type="button"
               aria-pressed={props.choice.range().preset === preset}
-              onClick={() => navigation.setQuery({ range: preset, from: undefined, to: undefined })}
+              onClick={() => navigation.setQuery({ range: preset, from: undefined, to: undefined, pages: undefined })}
             >
               {texts().presets[preset]}
             </button>
@@ -68,7 +68,7 @@ export function ZonePicker(props: { choice: PeriodChoice }) {
       <span>{texts().zone}</span>
       <select
         value={props.choice.zone()}
-        onChange={event => navigation.setQuery({ tz: event.currentTarget.value })}
+        onChange={event => navigation.setQuery({ tz: event.currentTarget.value, pages: undefined })}
       >
         <For each={near()}>{zone => <option value={zone}>{zone}</option>}</For>
         <optgroup label={texts().otherZones}>

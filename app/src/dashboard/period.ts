@@ -56,6 +56,12 @@ export function rangeOfQuery(
   return { ...presetRange(preset, today), preset };
 }
 
+/** The days of a span as the server names it: two moments, of which the second is no more part of it. */
+export function daysOfSpan(span: { date_from: string; date_to: string; tz: string }): DayRange {
+  const last = new Date(Date.parse(span.date_to) - 1);
+  return { from: dayIn(span.tz, new Date(span.date_from)), to: dayIn(span.tz, last) };
+}
+
 export function addDays(day: string, days: number): string {
   const date = new Date(`${day}T00:00:00Z`);
   date.setUTCDate(date.getUTCDate() + days);

@@ -1,8 +1,7 @@
 import { type JSX, Match, Show, Switch } from "solid-js";
-import { useApp, useFormats } from "../features/app-context";
+import { useFormats } from "../features/app-context";
 import type { Failure } from "../state/failure";
-import { CHAT_TEXTS, failureText } from "../texts/chat";
-import { useDashboardTexts } from "./context";
+import { useDashboardTexts, useFailureText } from "./context";
 import type { ServerQuery } from "./create-query";
 
 interface QueryViewProps<T> {
@@ -52,13 +51,13 @@ export function QueryView<T>(props: QueryViewProps<T>) {
 }
 
 function FailureNote<T>(props: { query: ServerQuery<T>; failure: Failure }) {
-  const { preferences } = useApp().preferences;
+  const failureText = useFailureText();
   const texts = useDashboardTexts();
   const isForbidden = () => props.failure.kind === "forbidden";
   return (
     <p class="notice problem" role="alert">
       <span>
-        {isForbidden() ? texts().forbiddenText : failureText(CHAT_TEXTS[preferences.language], props.failure)}{" "}
+        {isForbidden() ? texts().forbiddenText : failureText(props.failure)}{" "}
         <Show when={props.query.data() !== undefined}>{texts().stale}</Show>
       </span>
       <Show when={!isForbidden()}>

@@ -1,8 +1,7 @@
 import { createMemo, Show } from "solid-js";
 import type { Transaction } from "../api/dashboard-types";
 import { useFormats } from "../features/app-context";
-import { operatorPath } from "../state/route";
-import { useDashboardTexts } from "./context";
+import { useDashboardTexts, useOperatorLink, useSaid } from "./context";
 import { type Column, DataTable } from "./data-table";
 
 interface TransactionTableProps {
@@ -14,11 +13,13 @@ interface TransactionTableProps {
 export function TransactionTable(props: TransactionTableProps) {
   const texts = useDashboardTexts();
   const formats = useFormats();
+  const linkTo = useOperatorLink();
+  const said = useSaid();
   const whose = (): Column<Transaction>[] => [
     {
       title: texts().user,
       cell: row => (
-        <a class="link" href={operatorPath("users", row.user_id)}>
+        <a class="link" href={linkTo("users", row.user_id)}>
           {row.user_name ?? row.user_id}
         </a>
       ),
@@ -43,7 +44,7 @@ export function TransactionTable(props: TransactionTableProps) {
       title: texts().reason,
       cell: row => (
         <>
-          {row.model ?? row.reason}
+          {row.model ?? said(row.reason)}
           <Show when={row.estimated}> ({texts().estimated})</Show>
         </>
       ),

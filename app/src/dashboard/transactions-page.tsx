@@ -1,15 +1,15 @@
-import { createMemo, For, Show } from "solid-js";
+import { createMemo, For } from "solid-js";
 import type { TransactionFilter } from "../api/dashboard-api";
 import { TRANSACTION_KINDS } from "../api/dashboard-types";
 import { useApp, useFormats } from "../features/app-context";
 import { useDashboard, useDashboardTexts } from "./context";
 import { createPages } from "./create-pages";
 import { createPeriod } from "./create-period";
+import { createSearchField } from "./create-search-field";
 import { PeriodPicker, ZonePicker } from "./period-picker";
 import { QueryView } from "./query-view";
+import { ShowMore, useDepth } from "./show-more";
 import { TransactionTable } from "./transaction-table";
-
-const TYPING_MS = 300;
 
 export function TransactionsPage() {
   const { navigation, session } = useApp();
@@ -18,6 +18,7 @@ export function TransactionsPage() {
   const formats = useFormats();
   const choice = createPeriod();
   const asked = (name: string) => navigation.query().get(name) ?? undefined;
+  // Another depth in the address is the same filter.
   const filter = createMemo(
     (): TransactionFilter => ({
       ...choice.period(),
@@ -25,14 +26,19 @@ export function TransactionsPage() {
       company: asked("company"),
       kind: TRANSACTION_KINDS.find(kind => kind === asked("kind")),
     }),
+    undefined,
+    { equals: (a, b) => JSON.stringify(a) === JSON.stringify(b) },
   );
-  const pages = createPages((cursor, signal) => api.transactions(filter(), cursor, signal), session.notice);
+  const pages = createPages(
+    (cursor, signal) => api.transactions(filter(), cursor, signal),
+    session.notice,
+    useDepth(),
+  );
 
-  let timer: ReturnType<typeof setTimeout> | undefined;
-  function typed(name: "user" | "company", value: string) {
-    clearTimeout(timer);
-    timer = setTimeout(() => navigation.setQuery({ [name]: value.trim() }, { replace: true }), TYPING_MS);
-  }
+  const fields = {
+    user: createSearchField(navigation, "user"),
+    company: createSearchField(navigation, "company"),
+  };
 
   return (
     <>
@@ -49,8 +55,8 @@ export function TransactionsPage() {
               <input
                 type="search"
                 maxLength={200}
-                value={asked(name) ?? ""}
-                onInput={event => typed(name, event.currentTarget.value)}
+                value={fields[name].text()}
+                onInput={event => fields[name].type(event.currentTarget.value)}
               />
             </label>
           )}
@@ -59,7 +65,7 @@ export function TransactionsPage() {
           <span>{texts().kind}</span>
           <select
             value={filter().kind ?? ""}
-            onChange={event => navigation.setQuery({ kind: event.currentTarget.value })}
+            onChange={event => navigation.setQuery({ kind: event.currentTarget.value, pages: undefined })}
           >
             <option value="">{texts().anyKind}</option>
             <For each={TRANSACTION_KINDS}>{kind => <option value={kind}>{texts().kinds[kind]}</option>}</For>
@@ -67,28 +73,19 @@ export function TransactionsPage() {
         </label>
       </div>
       <QueryView query={pages.query} isEmpty={page => page.items.length === 0} empty={texts().noTransactions}>
-        {first => (
+        {page => (
           <>
             <p class="detail spread">
               <span>
-                {texts().rows(formats().number(pages.items().length), formats().number(first().total))} ·{" "}
-                {texts().netTokens} <b>{formats().change(first().aggregate.tokens)}</b>
+                {texts().rows(formats().number(page().items.length), formats().number(page().total))} ·{" "}
+                {texts().netTokens} <b>{formats().change(page().aggregate.tokens)}</b>
               </span>
               <a class="secondary" href={api.transactionsCsv(filter())} download="transactions.csv">
                 {texts().exportCsv}
               </a>
             </p>
-            <TransactionTable rows={pages.items()} zone={choice.zone()} withUser />
-            <Show when={pages.hasMore()}>
-              <button
-                type="button"
-                class="secondary"
-                disabled={pages.isLoadingMore()}
-                onClick={() => void pages.loadMore()}
-              >
-                {texts().showMore}
-              </button>
-            </Show>
+            <TransactionTable rows={page().items} zone={choice.zone()} withUser />
+            <ShowMore pages={pages} />
           </>
         )}
       </QueryView>

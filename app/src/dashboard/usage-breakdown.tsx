@@ -11,13 +11,12 @@ import { dateOfDay } from "./period";
 interface BreakdownProps {
   usage: UsageAnswer;
   group: Group;
-  range: { from: string; to: string };
 }
 
 /** Over time as a chart with its table, by company and user as a table with bars in it. */
 export function UsageBreakdown(props: BreakdownProps) {
   const texts = useDashboardTexts();
-  const rows = createMemo(() => usageRows(props.usage, props.group, props.range));
+  const rows = createMemo(() => usageRows(props.usage, props.group));
   const isOverTime = () => props.group === "day" || props.group === "month";
 
   return (

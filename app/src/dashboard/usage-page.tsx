@@ -5,6 +5,7 @@ import { GROUPS, groupOfQuery, shareOf } from "./breakdown";
 import { useDashboard, useDashboardTexts } from "./context";
 import { createPeriod } from "./create-period";
 import { createServerQuery } from "./create-query";
+import { daysOfSpan } from "./period";
 import { PeriodPicker, ZonePicker } from "./period-picker";
 import { QueryView } from "./query-view";
 import { Summary } from "./summary";
@@ -14,6 +15,7 @@ export function UsagePage() {
   const { navigation, session } = useApp();
   const api = useDashboard();
   const texts = useDashboardTexts();
+  const formats = useFormats();
   const choice = createPeriod();
   const query = createServerQuery(signal => api.usage(choice.period(), signal), session.notice);
   const group = createMemo(() => groupOfQuery(navigation.query()));
@@ -28,6 +30,10 @@ export function UsagePage() {
       <QueryView query={query}>
         {usage => (
           <>
+            <p class="detail range">
+              {formats().span(daysOfSpan(usage()))} · {usage().tz} ·{" "}
+              {texts().comparedWith(formats().span(daysOfSpan({ ...usage().previous, tz: usage().tz })))}
+            </p>
             <Totals usage={usage()} />
             <section class="panel">
               <div class="panel-head">
@@ -46,7 +52,7 @@ export function UsagePage() {
                   </For>
                 </fieldset>
               </div>
-              <UsageBreakdown usage={usage()} group={group()} range={choice.range()} />
+              <UsageBreakdown usage={usage()} group={group()} />
             </section>
           </>
         )}

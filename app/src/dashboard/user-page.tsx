@@ -1,10 +1,9 @@
 import { createSignal, Show } from "solid-js";
 import type { UserDetail } from "../api/dashboard-types";
 import { useApp, useFormats } from "../features/app-context";
-import { operatorPath } from "../state/route";
 import { AdjustDialog } from "./adjust-dialog";
-import { useDashboard, useDashboardTexts } from "./context";
-import { browserZone } from "./create-period";
+import { useDashboard, useDashboardTexts, useOperatorLink } from "./context";
+import { createZone } from "./create-period";
 import { createServerQuery } from "./create-query";
 import { QueryView } from "./query-view";
 import { Sparkline } from "./sparkline";
@@ -15,6 +14,8 @@ export function UserPage(props: { userId: string }) {
   const api = useDashboard();
   const texts = useDashboardTexts();
   const query = createServerQuery(signal => api.user(props.userId, signal), session.notice);
+  const linkTo = useOperatorLink();
+  const zone = createZone();
   const [isAdjusting, setAdjusting] = createSignal(false);
 
   return (
@@ -50,7 +51,7 @@ export function UserPage(props: { userId: string }) {
                 <h2>{texts().latestTransactions}</h2>
                 <a
                   class="link"
-                  href={`${operatorPath("transactions")}?range=year&user=${encodeURIComponent(user().id)}`}
+                  href={linkTo("transactions", undefined, { range: "year", user: user().id })}
                 >
                   {texts().allTransactions}
                 </a>
@@ -59,13 +60,13 @@ export function UserPage(props: { userId: string }) {
                 when={user().transactions.length > 0}
                 fallback={<p class="empty">{texts().noTransactions}</p>}
               >
-                <TransactionTable rows={user().transactions} zone={browserZone()} />
+                <TransactionTable rows={user().transactions} zone={zone()} />
               </Show>
             </section>
             <Show when={isAdjusting()}>
               <AdjustDialog
                 user={user()}
-                onMoved={query.reload}
+                onReload={query.reload}
                 onClose={() => setAdjusting(false)}
                 onDone={() => {
                   setAdjusting(false);

@@ -2,9 +2,9 @@ import { createMemo, For, Show } from "solid-js";
 import { PAGE_ROWS, type UserSort } from "../api/dashboard-api";
 import type { DashboardUser } from "../api/dashboard-types";
 import { useApp, useFormats } from "../features/app-context";
-import { operatorPath } from "../state/route";
-import { useDashboard, useDashboardTexts } from "./context";
+import { useDashboard, useDashboardTexts, useOperatorLink } from "./context";
 import { createServerQuery } from "./create-query";
+import { createSearchField } from "./create-search-field";
 import { type Column, DataTable } from "./data-table";
 import { QueryView } from "./query-view";
 
@@ -15,12 +15,12 @@ const SORTS = [
   "name",
   "-created_at",
 ] as const satisfies UserSort[];
-const TYPING_MS = 250;
 
 export function UsersPage() {
   const { navigation, session } = useApp();
   const api = useDashboard();
   const texts = useDashboardTexts();
+  const field = createSearchField(navigation, "q");
   const words = () => navigation.query().get("q") ?? "";
   const sort = () => SORTS.find(name => name === navigation.query().get("sort")) ?? "-last_active_at";
   const start = () => Math.max(0, Math.trunc(Number(navigation.query().get("start")) || 0));
@@ -28,15 +28,6 @@ export function UsersPage() {
     signal => api.users({ q: words(), sort: sort(), start: start() }, signal),
     session.notice,
   );
-
-  let timer: ReturnType<typeof setTimeout> | undefined;
-  function typed(value: string) {
-    clearTimeout(timer);
-    timer = setTimeout(
-      () => navigation.setQuery({ q: value.trim(), start: undefined }, { replace: true }),
-      TYPING_MS,
-    );
-  }
 
   return (
     <>
@@ -49,8 +40,8 @@ export function UsersPage() {
           <input
             type="search"
             maxLength={200}
-            value={words()}
-            onInput={event => typed(event.currentTarget.value)}
+            value={field.text()}
+            onInput={event => field.type(event.currentTarget.value)}
           />
         </label>
         <label class="field">
@@ -81,12 +72,13 @@ export function UsersPage() {
 
 function UserTable(props: { users: DashboardUser[] }) {
   const texts = useDashboardTexts();
+  const linkTo = useOperatorLink();
   const formats = useFormats();
   const columns = createMemo((): Column<DashboardUser>[] => [
     {
       title: texts().user,
       cell: user => (
-        <a class="person" href={operatorPath("users", user.id)}>
+        <a class="person" href={linkTo("users", user.id)}>
           <b>{user.name ?? user.id}</b>
           <small>{user.email ?? user.id}</small>
         </a>

@@ -1,19 +1,19 @@
 import { createMemo, createSignal, Show } from "solid-js";
-import type { WaitingItem } from "../api/dashboard-types";
+import type { ResolutionAnswer, WaitingItem } from "../api/dashboard-types";
 import { useApp, useFormats } from "../features/app-context";
 import { type Failure, failureOf } from "../state/failure";
-import { CHAT_TEXTS, failureText } from "../texts/chat";
 import { Dialog } from "../ui/dialog";
-import { useDashboard, useDashboardTexts } from "./context";
+import { useDashboard, useDashboardTexts, useFailureText, useSaid } from "./context";
 import { createServerQuery } from "./create-query";
 import { type Column, DataTable } from "./data-table";
 import { QueryView } from "./query-view";
 
 /** What the CRM said and nobody could apply: an operator says whom it means, or that it means nobody. */
 export function WaitingNotifications() {
-  const { session } = useApp();
+  const { session, toasts } = useApp();
   const api = useDashboard();
   const texts = useDashboardTexts();
+  const said = useSaid();
   const query = createServerQuery(signal => api.waiting(signal), session.notice);
   const [chosen, setChosen] = createSignal<WaitingItem>();
 
@@ -35,8 +35,10 @@ export function WaitingNotifications() {
           <ResolveDialog
             item={item}
             onClose={() => setChosen(undefined)}
-            onDone={() => {
+            onDone={({ status, why }) => {
               setChosen(undefined);
+              const outcome = Object.hasOwn(texts().decisions, status) ? texts().decisions[status] : status;
+              toasts.show({ text: why ? `${outcome}: ${said(why)}` : `${outcome}.` });
               query.reload();
             }}
           />
@@ -49,15 +51,19 @@ export function WaitingNotifications() {
 function WaitingTable(props: { items: WaitingItem[]; onChoose: (item: WaitingItem) => void }) {
   const texts = useDashboardTexts();
   const formats = useFormats();
+  const said = useSaid();
   const columns = createMemo((): Column<WaitingItem>[] => [
     { title: texts().time, cell: item => formats().stamp(new Date(item.at)) },
     {
       title: texts().person,
-      cell: item => [item.name, ...item.emails].filter(Boolean).join(", ") || texts().none,
+      cell: item =>
+        [item.name, ...item.emails, item.person_id === null ? "" : texts().personId(String(item.person_id))]
+          .filter(Boolean)
+          .join(", ") || texts().none,
     },
     { title: texts().user, cell: item => item.user_id ?? texts().none },
     { title: texts().quota, isNumber: true, cell: item => item.value },
-    { title: texts().reason, cell: item => item.why },
+    { title: texts().reason, cell: item => said(item.why) },
     {
       title: texts().action,
       cell: item => (
@@ -70,25 +76,31 @@ function WaitingTable(props: { items: WaitingItem[]; onChoose: (item: WaitingIte
   return <DataTable caption={texts().waiting} columns={columns()} rows={props.items} />;
 }
 
-function ResolveDialog(props: { item: WaitingItem; onClose: () => void; onDone: () => void }) {
-  const { session, preferences } = useApp();
+function ResolveDialog(props: { item: WaitingItem; onClose: () => void; onDone: (answer: ResolutionAnswer) => void }) {
+  const { session } = useApp();
+  const said = useSaid();
+  const failureText = useFailureText();
   const api = useDashboard();
   const texts = useDashboardTexts();
   const [userId, setUserId] = createSignal(props.item.user_id ?? "");
   const [quota, setQuota] = createSignal(props.item.value);
   const [failure, setFailure] = createSignal<Failure>();
+  const [isSending, setSending] = createSignal(false);
   const tokens = () => Number(quota());
   const canApply = () =>
     userId().trim() !== "" && quota() !== "" && Number.isSafeInteger(tokens()) && tokens() >= 0;
 
   async function decide(action: "apply" | "dismiss") {
+    if (isSending()) return;
+    setSending(true);
     setFailure(undefined);
     const details = action === "apply" ? { user_id: userId().trim(), quota: tokens() } : {};
     try {
-      await api.resolve({ id: props.item.id, action, ...details });
-      props.onDone();
+      props.onDone(await api.resolve({ id: props.item.id, action, ...details }));
     } catch (error) {
       setFailure(session.notice(failureOf(error)));
+    } finally {
+      setSending(false);
     }
   }
 
@@ -101,7 +113,7 @@ function ResolveDialog(props: { item: WaitingItem; onClose: () => void; onDone: 
           void decide("apply");
         }}
       >
-        <p>{props.item.why}</p>
+        <p>{said(props.item.why)}</p>
         <label>
           {texts().filters.user}
           <input
@@ -123,15 +135,15 @@ function ResolveDialog(props: { item: WaitingItem; onClose: () => void; onDone: 
         <Show when={failure()}>
           {why => (
             <p class="notice problem" role="alert">
-              {failureText(CHAT_TEXTS[preferences.preferences.language], why())}
+              {failureText(why())}
             </p>
           )}
         </Show>
         <div class="form-actions">
-          <button type="button" class="secondary" onClick={() => void decide("dismiss")}>
+          <button type="button" class="secondary" disabled={isSending()} onClick={() => void decide("dismiss")}>
             {texts().dismiss}
           </button>
-          <button type="submit" class="primary" disabled={!canApply()}>
+          <button type="submit" class="primary" disabled={!canApply() || isSending()}>
             {texts().apply}
           </button>
         </div>

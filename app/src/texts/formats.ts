@@ -14,7 +14,9 @@ export interface Formats {
   calendarDay(date: Date): string;
   calendarDayShort(date: Date): string;
   calendarMonth(date: Date): string;
-  /** To the second, in a time zone, for tables. */
+  /** Days from the first to the last, as 2026-11-22. */
+  span(days: { from: string; to: string }): string;
+  /** To the minute, in a time zone, for tables. */
   stamp(date: Date, zone?: string): string;
   day(date: Date): string;
   dayAndTime(date: Date): string;
@@ -39,6 +41,7 @@ export function makeFormats(language: Language): Formats {
     const format = new Intl.DateTimeFormat(locale, options);
     return (value: Date) => format.format(value);
   };
+  const span = new Intl.DateTimeFormat(locale, { dateStyle: "medium", timeZone: "UTC" });
   return {
     number: value => number.format(value),
     change: value => change.format(value),
@@ -48,6 +51,7 @@ export function makeFormats(language: Language): Formats {
     calendarDay: date({ day: "numeric", month: "long", year: "numeric", timeZone: "UTC" }),
     calendarDayShort: date({ day: "numeric", month: "short", timeZone: "UTC" }),
     calendarMonth: date({ month: "long", year: "numeric", timeZone: "UTC" }),
+    span: ({ from, to }) => span.formatRange(new Date(`${from}T00:00:00Z`), new Date(`${to}T00:00:00Z`)),
     stamp: (value, zone) =>
       value.toLocaleString(locale, {
         dateStyle: "medium",
