@@ -96,12 +96,12 @@ class FakeLetters:
         return []
 
     async def replay(
-        self, queue: Queue, ids: Collection[str] | None, *, by: str, per_s: float = 0
+        self, queue: Queue, ids: Collection[str] | None, *, by: str, done: list[Letter], per_s: float = 0
     ) -> list[Letter]:
-        return []
+        return done
 
-    async def drop(self, queue: Queue, ids: Collection[str] | None) -> list[Letter]:
-        return []
+    async def drop(self, queue: Queue, ids: Collection[str] | None, *, done: list[Letter]) -> list[Letter]:
+        return done
 
 
 def gateway_settings(**values: Any) -> Settings:

@@ -38,6 +38,7 @@ def forged(value: object) -> str:
         forged(["x", "2026", "a"]),
         forged(["x", 10**18, "a"]),
         forged(["x", -1, "a"]),
+        forged(["x", 946_684_799_999, "a"]),
         forged(["x", True, "a"]),
         forged(["x", {"$gt": 1}, "a"]),
         forged(["x", 5, {"$gt": ""}]),
@@ -48,6 +49,12 @@ def test_what_is_not_a_cursor_of_this_list_is_refused(cursor: str):
     with pytest.raises(Malformed) as refused:
         read_cursor(cursor, "x", datetime)
     assert refused.value.extra["parameters"][0]["name"] == "cursor"
+
+
+@pytest.mark.parametrize("value", [2**63, 2**64 - 1, True, "5"])
+def test_a_number_that_the_database_cannot_hold_is_refused(value: object):
+    with pytest.raises(Malformed):
+        read_cursor(forged(["x", value, "a"]), "x", int)
 
 
 @given(text=st.text(max_size=60))

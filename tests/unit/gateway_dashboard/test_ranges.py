@@ -23,6 +23,8 @@ ZONES = (
     "Pacific/Apia",
     "Africa/Cairo",
     "America/Havana",
+    "Asia/Beirut",
+    "America/Santiago",
 )
 days = st.dates(datetime(2001, 1, 1).date(), datetime(2099, 1, 1).date())  # noqa: DTZ001
 
@@ -34,6 +36,27 @@ def at(text: str) -> datetime:
 def test_a_date_is_that_whole_day_in_the_zone_at_both_ends():
     asked = read_range("2026-11-22", "2026-11-22", "Asia/Kathmandu", now=NOW)
     assert (asked.span.start, asked.span.end) == (at("2026-11-21T18:15Z"), at("2026-11-22T18:15Z"))
+
+
+@pytest.mark.parametrize("day", ["20261122", "2026-W47-7", "2026W477"])
+def test_every_form_of_a_date_is_that_whole_day(day: str):
+    assert read_range(day, day, "UTC", now=NOW) == read_range("2026-11-22", "2026-11-22", "UTC", now=NOW)
+
+
+def test_the_days_before_are_as_many_where_the_clock_skips_a_midnight():
+    asked = read_range("2026-04-24", "2026-04-24", "Africa/Cairo", now=NOW)
+    assert asked.previous() == read_range("2026-04-23", "2026-04-23", "Africa/Cairo", now=NOW).span
+
+
+def test_a_bound_is_cut_to_the_millisecond_of_the_database():
+    asked = read_range("2026-11-01T10:00:00.123999Z", "2026-11-02", "UTC", now=NOW)
+    assert asked.span.start.microsecond == 123_000
+
+
+def test_a_beginning_alone_that_is_too_long_ago_is_the_one_at_fault():
+    with pytest.raises(Malformed) as refused:
+        read_range("2025-01-01", None, "UTC", now=NOW)
+    assert refused.value.extra["parameters"][0]["name"] == "date_from"
 
 
 def test_a_day_on_which_the_clock_goes_back_has_25_hours():

@@ -1,5 +1,7 @@
 """What the model is told: figures of the server, names as data, and no more than it can read."""
 
+from typing import Any
+
 from common.events.envelope import Company
 from gateway.dashboard.shapes import (
     Averages,
@@ -63,7 +65,7 @@ def test_no_name_can_end_the_data():
 
 def test_names_are_cut_and_have_no_control_characters():
     figures = figures_for(report(), rows=2)
-    names = [row["name"] for row in figures["by_user"]] + [figures["by_company"][0]["company"]["name"]]
+    names = [row["name"] for row in figures["by_user"]] + [figures["by_company"][0]["company"]]
     assert all(len(name) <= 60 and name.isprintable() for name in names)
 
 
@@ -95,7 +97,24 @@ def test_what_is_forged_is_named_by_its_path():
     assert differing(forged, shown) == [
         "totals.total_tokens",
         "by_user.u1.runs",
-        "by_user.ghost.user_id",
-        "by_user.ghost.runs",
-        "made_up",
+        "unknown",
     ]
+
+
+def test_nothing_that_the_body_alone_says_is_repeated():
+    shown = report().model_dump(mode="json")
+    forged = {"123456789 tokens": 1, "totals": {"\ud800": 2}, "by_user": [{"user_id": "999 runs"}]}
+    assert differing(forged, shown) == ["unknown"]
+
+
+def test_a_body_may_be_as_deep_as_it_likes():
+    deep: Any = 1
+    for _ in range(20_000):
+        deep = {"totals": deep}
+    assert differing(deep, report().model_dump(mode="json")) == ["unknown"]
+
+
+def test_the_model_is_told_names_and_no_ids():
+    prompt, _ = write_prompt(report(), tokens_max=10_000, count_tokens=words)
+    assert '"u0"' not in prompt
+    assert '"c1"' not in prompt

@@ -68,15 +68,21 @@ class DeadLetters:
         return [_letter(incoming, queue) for incoming in found]
 
     async def replay(
-        self, queue: Queue, ids: Collection[str] | None, *, by: str, per_s: float = PER_S
+        self,
+        queue: Queue,
+        ids: Collection[str] | None,
+        *,
+        by: str,
+        done: list[Letter] | None = None,
+        per_s: float = PER_S,
     ) -> list[Letter]:
         """Send letters to their queue again, those with the ids or all, `per_s` a second; return them.
 
-        Looks at no more than `LETTERS_MAX`. Raises Unavailable; what was sent by then is done.
+        Looks at no more than `LETTERS_MAX`. Raises Unavailable; `done` has what was sent by then.
         """
-        pause_s = 1 / per_s
+        pause_s, sent = 1 / per_s, [] if done is None else done
 
-        async def publish(incoming: AbstractIncomingMessage) -> None:
+        async def replay(incoming: AbstractIncomingMessage, letter: Letter) -> None:
             # No other header travels on: a copy that keeps `x-death` is taken for a cycle and dropped.
             route = Route(
                 exchange="",
@@ -86,26 +92,36 @@ class DeadLetters:
                 headers={_REPLAYED_BY_HEADER: by},
             )
             await asyncio.gather(self._publisher.publish_raw(incoming.body, route), asyncio.sleep(pause_s))
+            sent.append(letter)
+            await incoming.ack()
 
-        return await self._remove(queue, ids, publish, within_s=_TIMEOUT_S + LETTERS_MAX * pause_s)
+        await self._each(queue, ids, replay, within_s=_TIMEOUT_S + LETTERS_MAX * pause_s)
+        return sent
 
-    async def drop(self, queue: Queue, ids: Collection[str] | None) -> list[Letter]:
-        """Throw letters away, those with the ids or all; return them. Raises Unavailable."""
+    async def drop(
+        self, queue: Queue, ids: Collection[str] | None, *, done: list[Letter] | None = None
+    ) -> list[Letter]:
+        """Throw letters away, those with the ids or all; return them.
 
-        async def nothing(_: AbstractIncomingMessage) -> None:
-            return
+        Raises Unavailable; `done` has what is gone by then.
+        """
+        gone = [] if done is None else done
 
-        return await self._remove(queue, ids, nothing)
+        async def drop(incoming: AbstractIncomingMessage, letter: Letter) -> None:
+            await incoming.ack()
+            gone.append(letter)
 
-    async def _remove(
+        await self._each(queue, ids, drop)
+        return gone
+
+    async def _each(
         self,
         queue: Queue,
         ids: Collection[str] | None,
-        before: Callable[[AbstractIncomingMessage], Awaitable[None]],
+        act: Callable[[AbstractIncomingMessage, Letter], Awaitable[None]],
         *,
         within_s: float = _TIMEOUT_S,
-    ) -> list[Letter]:
-        removed: list[Letter] = []
+    ) -> None:
         async with self._dead(queue, within_s=within_s) as (_, source):
             found = await _take(source, LETTERS_MAX)
             kept: list[AbstractIncomingMessage] = []
@@ -113,15 +129,12 @@ class DeadLetters:
                 for incoming in found:
                     letter = _letter(incoming, queue)
                     if ids is None or letter.id in ids:
-                        await before(incoming)
-                        await incoming.ack()
-                        removed.append(letter)
+                        await act(incoming, letter)
                     else:
                         kept.append(incoming)
             finally:
                 # After a failure the rest goes back with the channel.
                 await _give_back(kept)
-        return removed
 
     @asynccontextmanager
     async def _dead(

@@ -1,11 +1,14 @@
 """Rows as CSV (RFC 4180), safe to open in a spreadsheet. Pure.
 
-A cell of text that begins like a formula gets an apostrophe in front: names and reasons are what somebody
-wrote, and a spreadsheet would run them. Numbers are numbers, also below zero.
+A text that begins like a formula gets an apostrophe in front: names and reasons are what somebody wrote, and
+a spreadsheet would run them. So does one within a text that follows a character by which spreadsheets of some
+countries cut a line into cells (`Max;=1+1`). `original_text` takes the apostrophes off again. Numbers are
+numbers, also below zero.
 """
 
 import csv
 import io
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -34,7 +37,10 @@ COLUMNS = (
     "reason",
 )
 
-_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20", "'")
+_FORMULA = "=+@'\uff1d\uff0b\uff0d\uff20-"
+_SEPARATORS = ";,|\t\r\n"
+_BEGINNING = re.compile(rf"(?:^(?=[\t\r\n])|(?:^|(?<=[{_SEPARATORS}]))(?=[ \"]*[{_FORMULA}]))")
+_OURS = re.compile(rf"(?:^|(?<=[{_SEPARATORS}]))'")
 _USAGE = ("input_tokens", "cached_tokens", "output_tokens", "reasoning_tokens")
 
 Cell = str | int | bool | None
@@ -57,7 +63,12 @@ def safe_cell(cell: Cell) -> str:
         return "true" if cell else "false"
     if isinstance(cell, int):
         return str(cell)
-    return f"'{cell}" if cell.lstrip(" ").startswith(_FORMULA) else cell
+    return _BEGINNING.sub("'", cell)
+
+
+def original_text(cell: str) -> str:
+    """Return the text that became a cell. A text's own apostrophes in those places had got another one."""
+    return _OURS.sub("", cell)
 
 
 def _cells(row: Mapping[str, Any], person: Person) -> list[str]:

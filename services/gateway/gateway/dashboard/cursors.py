@@ -12,7 +12,10 @@ from gateway.dashboard.ranges import malformed
 
 Scalar = str | int | datetime
 
-_MILLISECONDS_MAX = 4_200_000_000_000
+_MILLISECONDS = range(946_684_800_000, 4_200_000_000_000)
+"""From the year 2000 on: what the partial indexes of these lists hold."""
+
+_INT64 = range(-(2**63), 2**63)
 
 
 def write_cursor(order: str, value: Scalar, row_id: str) -> str:
@@ -39,10 +42,10 @@ def read_cursor(cursor: str | None, order: str, value_type: type[Scalar]) -> tup
 
 def _value(value: str | int, value_type: type[Scalar]) -> Scalar:
     if value_type is not datetime:
-        if type(value) is not value_type:
+        if type(value) is not value_type or (isinstance(value, int) and value not in _INT64):
             raise _not_ours()
         return value
-    if type(value) is not int or not 0 <= value <= _MILLISECONDS_MAX:
+    if type(value) is not int or value not in _MILLISECONDS:
         raise _not_ours()
     return datetime.fromtimestamp(value / 1000, UTC)
 

@@ -29,10 +29,12 @@ class LetterBox(Protocol):
     async def look(self, queue: Queue, *, limit: int) -> list[Letter]: ...
 
     async def replay(
-        self, queue: Queue, ids: Collection[str] | None, *, by: str, per_s: float
+        self, queue: Queue, ids: Collection[str] | None, *, by: str, done: list[Letter], per_s: float
     ) -> list[Letter]: ...
 
-    async def drop(self, queue: Queue, ids: Collection[str] | None) -> list[Letter]: ...
+    async def drop(
+        self, queue: Queue, ids: Collection[str] | None, *, done: list[Letter]
+    ) -> list[Letter]: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,11 +103,10 @@ class Operations:
             "dead_letters.replay", actor=actor, dry_run=dry_run, queue=queue.name, ids=_asked(ids)
         ) as action:
             if dry_run:
-                done = await self._chosen(queue, ids)
+                action.letters += await self._chosen(queue, ids)
             else:
-                done = await self._letters.replay(queue, ids, by=actor, per_s=per_s)
-            action.ids = [letter.id for letter in done]
-        return done, await self._letters.depth(queue)
+                await self._letters.replay(queue, ids, by=actor, done=action.letters, per_s=per_s)
+        return action.letters, await self._letters.depth(queue)
 
     async def drop(
         self,
@@ -126,9 +127,11 @@ class Operations:
             queue=queue.name,
             ids=_asked(ids),
         ) as action:
-            done = await (self._chosen(queue, ids) if dry_run else self._letters.drop(queue, ids))
-            action.ids = [letter.id for letter in done]
-        return done, await self._letters.depth(queue)
+            if dry_run:
+                action.letters += await self._chosen(queue, ids)
+            else:
+                await self._letters.drop(queue, ids, done=action.letters)
+        return action.letters, await self._letters.depth(queue)
 
     async def _chosen(self, queue: Queue, ids: Collection[str] | None) -> list[Letter]:
         looked = await self._letters.look(queue, limit=LETTERS_MAX)

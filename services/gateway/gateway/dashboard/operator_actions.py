@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from pymongo.errors import PyMongoError
 
+from common.amqp.dead_letters import Letter
 from common.clock import Clock
 from common.errors import AppError
 from common.ids import new_id
@@ -30,9 +31,13 @@ ActionName = Literal["dead_letters.replay", "dead_letters.drop"]
 
 @dataclass(slots=True)
 class Action:
-    """An action under way; whoever carries it out says which letters it was."""
+    """An action under way; whoever carries it out says which letters it was, also when it fails half way."""
 
-    ids: list[str]
+    letters: list[Letter]
+
+    @property
+    def ids(self) -> list[str]:
+        return [letter.id for letter in self.letters]
 
 
 class OperatorActions:

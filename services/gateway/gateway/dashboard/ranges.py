@@ -14,7 +14,6 @@ DAYS_SHOWN = 30
 """How far back a range without a beginning goes."""
 
 _YEARS = range(2000, 2101)
-_DATE = re.compile(r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$")
 _LOST_PLUS = re.compile(r" (?=[0-9]{2}:?[0-9]{2}$)")
 """In an address, a plus that is not escaped arrives as a blank."""
 
@@ -36,7 +35,7 @@ class Range:
     def previous(self) -> Span:
         """Return the time of equal length before it: as many local days, or as many seconds."""
         start, end = (at.astimezone(self.zone) for at in (self.span.start, self.span.end))
-        if start.time() == end.time() == time():
+        if all(_midnight(at.date(), self.zone) == at for at in (start, end)):
             days = (end.date() - start.date()).days
             return Span(_midnight(start.date() - timedelta(days=days), self.zone), self.span.start)
         return Span(self.span.start - (self.span.end - self.span.start), self.span.start)
@@ -57,18 +56,27 @@ def read_range(
     end = end or _midnight(today + timedelta(days=1), zone)
     start = read_bound(date_from, zone, name=f"{at}date_from", is_end=False, place=place)
     start = start or _shifted(end, zone, days=-DAYS_SHOWN)
-    check_order(start, end, zone, place=place, at=at)
+    blamed = "date_from" if date_to is None else "date_to"
+    check_order(start, end, zone, blamed=blamed, place=place, at=at)
     return Range(span=Span(start, end), zone=zone)
 
 
 def check_order(
-    start: datetime, end: datetime, zone: ZoneInfo, *, place: str = "query", at: str = ""
+    start: datetime,
+    end: datetime,
+    zone: ZoneInfo,
+    *,
+    blamed: str = "date_to",
+    place: str = "query",
+    at: str = "",
 ) -> None:
-    """Raises Malformed when a range is empty, reversed or too long."""
+    """Raises Malformed when a range is empty, reversed or too long; it blames the bound that was given."""
     if start >= end:
-        raise malformed(f"{at}date_to", "not after date_from", place=place)
+        reason = "not after date_from" if blamed == "date_to" else "after today"
+        raise malformed(f"{at}{blamed}", reason, place=place)
     if end > _shifted(start, zone, days=DAYS_MAX):
-        raise malformed(f"{at}date_to", f"more than {DAYS_MAX} days after date_from", place=place)
+        reason = "after date_from" if blamed == "date_to" else "ago, and there is no date_to"
+        raise malformed(f"{at}{blamed}", f"more than {DAYS_MAX} days {reason}", place=place)
 
 
 def read_bound(
@@ -78,11 +86,13 @@ def read_bound(
     if text is None:
         return None
     try:
-        if _DATE.match(text):
-            day = _in_years(date.fromisoformat(text))
+        if (day := _as_date(text)) is not None:
+            _in_years(day)
             return _midnight(day + timedelta(days=1) if is_end else day, zone)
         at = datetime.fromisoformat(_LOST_PLUS.sub("+", text) if "T" in text else text)
         _in_years(at)
+        # To the millisecond, which is as fine as the database keeps times.
+        at = at.replace(microsecond=at.microsecond // 1000 * 1000)
         return (at if at.tzinfo else at.replace(tzinfo=zone)).astimezone(UTC)
     except (ValueError, OverflowError):
         reason = f"not a date or time of ISO 8601 between {_YEARS.start} and {_YEARS.stop - 1}"
@@ -102,10 +112,17 @@ def _zones() -> frozenset[str]:
     return frozenset(available_timezones() - _NOT_ZONES)
 
 
-def _in_years(day: date) -> date:
+def _as_date(text: str) -> date | None:
+    """Read a date in any of the forms of ISO 8601: `2026-11-22`, `20261122`, `2026-W47-7`."""
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        return None
+
+
+def _in_years(day: date) -> None:
     if day.year not in _YEARS:
         raise ValueError
-    return day
 
 
 def _midnight(day: date, zone: ZoneInfo) -> datetime:

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from common.auth import HOUSE_USER_ID, Session
-from common.errors import ModelFailed
+from common.errors import AppError, ModelFailed
 from common.ids import new_id
 from common.log import get_logger
 from common.mongo.client import Database
@@ -59,6 +59,7 @@ class WriteSummary:
         report = await self.usage(asked)
         tokens_max = int(_SHARE_OF_INPUT * self.ask.assistant.max_input_tokens)
         prompt, figures = write_prompt(report, tokens_max=tokens_max, count_tokens=count_tokens)
+        corrected = differing(stats, report.model_dump(mode="json")) if stats else []
         run_id = await self._run(prompt)
         run = await self.db["runs"].find_one({"_id": run_id, "user_id": HOUSE_USER_ID})
         if run is None or run["state"] not in {"completed", "incomplete"} or not run["text"].strip():
@@ -69,7 +70,7 @@ class WriteSummary:
             figures=figures,
             model=run["model"],
             generated_at=self.ask.clock.now(),
-            corrected=differing(stats, report.model_dump(mode="json")) if stats else [],
+            corrected=corrected,
         )
 
     async def _run(self, prompt: str) -> str:
@@ -81,14 +82,26 @@ class WriteSummary:
         thread = await self.ask.threads.insert_thread(
             new_id("t"), user_id=HOUSE_USER_ID, title="Summary of usage", now=now
         )
-        with await self.ask(session, thread_id=thread.id, text=prompt) as follower:
+        try:
+            follower = await self.ask(session, thread_id=thread.id, text=prompt)
+        except AppError:
+            await self.ask.threads.delete_thread(HOUSE_USER_ID, thread.id, now=now)
+            raise
+        with follower:
             try:
                 async with asyncio.timeout(self.timeout_s):
                     await _end_of(follower)
             except TimeoutError:
-                await self.cancel(HOUSE_USER_ID, follower.run_id)
+                await self._stop(follower.run_id)
                 raise ModelFailed("The model took too long") from None
             return follower.run_id
+
+    async def _stop(self, run_id: str) -> None:
+        try:
+            await self.cancel(HOUSE_USER_ID, run_id)
+        except AppError as error:
+            # It ended just now, or nobody can be told: then it ends by its own limit.
+            log.warning("summary_not_cancelled", run_id=run_id, code=error.code)
 
     def _session(self) -> Session:
         expires_at = self.ask.clock.now() + timedelta(minutes=5)

@@ -4,7 +4,7 @@ Names are what somebody typed, and may be instructions. They stand as strings of
 no string can contain, and the model is told that nothing in there is an instruction.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, cast
 
 import orjson
@@ -14,6 +14,8 @@ from gateway.dashboard.shapes import UsageAnswer
 _NAME_CHARACTERS_MAX = 60
 _LISTS = (5, 3, 1, 0)
 """How many companies, users, models and months, from rich to poor: a small model reads little."""
+
+UNKNOWN = "unknown"
 
 _INSTRUCTIONS = """\
 Write a short summary of how a chat service was used, for the person who operates it.
@@ -37,8 +39,8 @@ def figures_for(report: UsageAnswer, *, rows: int) -> dict[str, Any]:
         "previous": shown["previous"],
         "busiest_day": busiest and {"day": busiest.day, "total_tokens": busiest.total_tokens},
         "by_month": [_brief(row, "month") for row in shown["by_month"][-rows:]] if rows else [],
-        "by_company": [_brief(row, "company") for row in _known(shown["by_company"])[:rows]],
-        "by_user": [_brief(row, "user_id", "name") for row in _known(shown["by_user"])[:rows]],
+        "by_company": [_brief(_named(row), "company") for row in _known(shown["by_company"])[:rows]],
+        "by_user": [_brief(row, "name") for row in _known(shown["by_user"])[:rows]],
         "by_model": [_brief(row, "model") for row in shown["by_model"][:rows]],
     }
 
@@ -56,17 +58,32 @@ def write_prompt(
     return prompt, figures
 
 
-def differing(given: Any, actual: Any, path: str = "") -> list[str]:
-    """Name the figures of a body that are not the server's. What the server does not know differs too."""
-    if isinstance(given, Mapping):
-        known = cast(Mapping[str, Any], actual if isinstance(actual, Mapping) else {})
-        items = cast(Mapping[str, Any], given).items()
-        return [p for name, value in items for p in differing(value, known.get(name), _join(path, name))]
-    if isinstance(given, list) and isinstance(actual, list):
-        rows = {_name_of(row): row for row in cast(list[Any], actual)}
-        named = [(_name_of(row), row) for row in cast(list[Any], given)]
-        return [p for name, row in named for p in differing(row, rows.get(name), _join(path, name))]
-    return [] if given == actual else [path]
+def differing(given: Any, actual: Any) -> list[str]:
+    """Name the figures of a body that are not the server's, by names that the server knows.
+
+    What else the body says is `unknown`, and never repeated: it may be figures in disguise.
+    """
+    return list(dict.fromkeys(_differing(given, actual, "")))
+
+
+def _differing(given: Any, actual: Any, path: str) -> Iterator[str]:
+    # No deeper than the server's own figures are, whatever the body is.
+    if isinstance(given, Mapping) and isinstance(actual, Mapping):
+        known = cast(Mapping[str, Any], actual)
+        pairs = list(cast(Mapping[str, Any], given).items())
+    elif isinstance(given, list) and isinstance(actual, list):
+        known = {_name_of(row): row for row in cast(list[Any], actual)}
+        pairs = [(_name_of(row), row) for row in cast(list[Any], given)]
+    elif isinstance(given, Mapping | list) or given != actual:
+        yield path
+        return
+    else:
+        return
+    for name, value in pairs:
+        if name in known:
+            yield from _differing(value, known[name], _join(path, name))
+        else:
+            yield UNKNOWN
 
 
 def _as_data(figures: Mapping[str, Any]) -> str:
@@ -83,9 +100,12 @@ def _brief(row: Mapping[str, Any], *names: str) -> dict[str, Any]:
 def _cut(value: Any) -> Any:
     if isinstance(value, str):
         return "".join(c for c in value if c.isprintable())[:_NAME_CHARACTERS_MAX]
-    if isinstance(value, Mapping):
-        return {name: _cut(part) for name, part in cast(Mapping[str, Any], value).items()}
     return value
+
+
+def _named(row: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Put a company's name in its place: ids are nothing to a model."""
+    return {**row, "company": row["company"] and row["company"]["name"]}
 
 
 def _known(rows: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
