@@ -36,6 +36,8 @@ _RETRY_EVERY_S = 20.0
 _PROBE_EVERY_S = 3_600.0
 _KNOW_EVERY_S = 86_400.0
 _KNOW_RETRY_S = 10.0
+_KNOW_RETRY_MAX_S = 600.0
+_KNOW_REFUSED_S = 3_600.0
 
 
 @asynccontextmanager
@@ -81,27 +83,8 @@ def _loops(settings: Settings, parts: Parts) -> list[Loop]:
 
 
 def _api_loops(settings: Settings, parts: Parts, api: Api) -> list[Loop]:
-    known_at_last = asyncio.Event()
-
-    async def know() -> None:
-        """Learn whose token it is and which fields there are; until that is known, nothing is compared."""
-        while True:
-            try:
-                if settings.pipedrive_setup_at_start and not known_at_last.is_set():
-                    setup = Setup(api.client, parts.known, settings.field_names, api.supervise)
-                    async for line in setup.run():
-                        log.info("setup", what=line)
-                else:
-                    await parts.known.refresh(api.client)
-            except (PipedriveAway, PipedriveRefused) as error:
-                log.warning("pipedrive_unknown", why=str(error))
-                await asyncio.sleep(_KNOW_RETRY_S)
-                continue
-            known_at_last.set()
-            await asyncio.sleep(_KNOW_EVERY_S)
-
     async def reconcile() -> None:
-        await known_at_last.wait()
+        await parts.known.compared.wait()
         await api.reconcile.full_if_due(every=timedelta(seconds=settings.pipedrive_reconcile_full_every_s))
         await api.reconcile.recent()
 
@@ -110,7 +93,7 @@ def _api_loops(settings: Settings, parts: Parts, api: Api) -> list[Loop]:
             await api.client.account(purpose="probe")
 
     loops: list[Loop] = [
-        know(),
+        _know(settings, parts, api),
         every(_CONFIRM_EVERY_S, api.confirm.once, name="confirm_people"),
         every(settings.pipedrive_send_every_s, api.send.once, name="send_usage"),
         every(settings.pipedrive_reconcile_every_s, reconcile, name="reconcile", waker=api.reconcile_waker),
@@ -120,8 +103,39 @@ def _api_loops(settings: Settings, parts: Parts, api: Api) -> list[Loop]:
         supervise = api.supervise
 
         async def supervised() -> None:
-            await known_at_last.wait()
+            await parts.known.compared.wait()
             await supervise.once()
 
         loops.append(every(settings.pipedrive_supervise_every_s, supervised, name="supervise_webhook"))
     return loops
+
+
+async def _know(settings: Settings, parts: Parts, api: Api) -> None:
+    """Learn whose token it is and which fields there are; until that is known, nothing is compared."""
+    is_set_up = not settings.pipedrive_setup_at_start
+    retry_s = _KNOW_RETRY_S
+    while True:
+        try:
+            if not is_set_up:
+                setup = Setup(api.client, parts.known, settings.field_names, api.supervise)
+                async for line in setup.run():
+                    log.info("setup", what=line)
+            else:
+                await parts.known.refresh(api.client)
+        except PipedriveAway as error:
+            log.warning("pipedrive_unknown", why=error.detail)
+            await asyncio.sleep(retry_s)
+            retry_s = min(2 * retry_s, _KNOW_RETRY_MAX_S)
+            continue
+        except PipedriveRefused as error:
+            # A person must put this right; asking more often would only spend the day's share.
+            log.warning("pipedrive_refused", why=str(error))
+            await asyncio.sleep(_KNOW_REFUSED_S)
+            continue
+        except Exception:
+            # The edge: what nobody foresaw must not end the learning for good.
+            log.exception("pipedrive_unknown")
+            await asyncio.sleep(_KNOW_REFUSED_S)
+            continue
+        is_set_up, retry_s = True, _KNOW_RETRY_S
+        await asyncio.sleep(_KNOW_EVERY_S)

@@ -61,6 +61,7 @@ def fault_answer(fault: ApiFault, headers: dict[str, str]) -> Response:
         "timeout": HTMLResponse(_TIMED_OUT, status_code=524),
         "cut": HTMLResponse(_TIMED_OUT, status_code=524),
         "null": JSONResponse(None),
+        "no_data": JSONResponse({"success": True, "data": None}),
     }[fault.kind]
 
 

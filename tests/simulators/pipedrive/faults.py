@@ -16,6 +16,7 @@ ApiFaultKind = Literal[
     "error",  # 500
     "timeout",  # 524 with an HTML page
     "null",  # 200 with a null body
+    "no_data",  # 200 with null where the data should be
     "cut",  # the change is made, the answer is lost
 ]
 

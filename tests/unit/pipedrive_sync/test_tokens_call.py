@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from common.integration_inbox import InboxRow
-from pipedrive_sync.domain.notice import Cleared, Quota, QuotaNotice, Rejected, Unusable
+from pipedrive_sync.domain.notice import Cleared, Quota, QuotaNotice, Rejected, Unusable, read_time
 from pipedrive_sync.domain.tokens_call import read_tokens_call
 
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
@@ -68,3 +68,8 @@ def test_empty_is_cleared_and_nonsense_is_kept_for_a_person_to_see():
 def test_a_sender_that_is_ahead_of_time_does_not_shut_out_what_comes_later():
     notice = read('{"int": {"updated_at": "2099-01-01T00:00:00Z"}}')
     assert notice.version.at == NOW + timedelta(minutes=1)
+
+
+@pytest.mark.parametrize("text", ["0001-01-01T00:00:00+05:00", "9999-12-31T23:00:00-05:00"])
+def test_a_time_that_does_not_exist_in_utc_is_none(text):
+    assert read_time(text) is None

@@ -62,7 +62,7 @@ class Doctor:
         undecided = len(ids) - decided
         yield Finding(undecided == 0, f"{undecided} notifications are not decided after five minutes.")
         waiting = await self._stores.waiting.count()
-        yield Finding(waiting == 0, f"{waiting} notifications wait for an operator (dashboard, integration).")
+        yield Finding(waiting == 0, f"{waiting} notifications wait for an operator (the panel Operations).")
         late_s = await self._stores.outbox.oldest_due_s()
         yield Finding(
             late_s < _OVERDUE_S, f"The oldest figure not yet in Pipedrive is {late_s / 60:.0f} min late."

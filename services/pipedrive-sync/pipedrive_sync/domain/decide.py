@@ -69,6 +69,8 @@ def decide(notice: QuotaNotice, in_force: InForce, policy: Policy) -> Decision:
         return Stale(differs=tokens is not None and tokens != in_force.quota)
     if isinstance(notice.wanted, Unusable):
         return Wait(notice.wanted.problem)
+    if isinstance(notice.wanted, Cleared) and in_force.quota is None:
+        return Keep("the field is empty, and there was never a quota")
     if tokens is None:
         return Keep("the field was cleared, and a cleared field changes nothing")
     if needs_confirmation(notice, tokens, in_force, policy):

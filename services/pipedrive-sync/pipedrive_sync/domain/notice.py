@@ -151,9 +151,10 @@ def read_time(value: object) -> datetime | None:
         return _from_epoch(float(text))
     try:
         at = datetime.fromisoformat(text)
-    except ValueError:
+        at = at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
+    except (ValueError, OverflowError):
+        # The second: the first hours of year 1 and the last of 9999 have no time in UTC.
         return None
-    at = at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
     return at.replace(microsecond=at.microsecond // 1000 * 1000)
 
 

@@ -73,6 +73,8 @@ class HandleNotification:
         if await self._stores.inbox.is_decided(row.id):
             return None
         if row.channel == "webhook" and self._known.is_incomplete:
+            await self._known.load()
+        if row.channel == "webhook" and self._known.is_incomplete:
             # Whoever sweeps the inbox comes back to it once the field is known.
             log.warning("notification_too_early", id=row.id, why="the quota field is not set up")
             return None

@@ -52,7 +52,7 @@ class Reconcile:
         since = await self._stores.cursors.time(_CURSOR)
         if since is None:
             return await self.full()
-        if self._known.keys.quota is None:
+        if not await self._knows_quota():
             return 0
         until = self._clock.now() - _LEFT_TO_WEBHOOKS
         repairs = 0
@@ -64,7 +64,7 @@ class Reconcile:
 
     async def full(self) -> int:
         """Look at everybody, also for people that are gone; return how many quotas were put right."""
-        if self._known.keys.quota is None:
+        if not await self._knows_quota():
             return 0
         started_at = self._clock.now()
         repairs = 0
@@ -83,6 +83,12 @@ class Reconcile:
         if last is not None and self._clock.now() - last < every:
             return 0
         return await self.full()
+
+    async def _knows_quota(self) -> bool:
+        """Ask for a field that is missing, in place of the comparison, which would cost as much."""
+        if self._known.is_incomplete:
+            await self._known.refresh(self._client)
+        return self._known.keys.quota is not None
 
     async def _compare(self, page: list[PersonRecord]) -> int:
         users = await self._stores.people.users_of([record.person_id for record in page])

@@ -3,7 +3,8 @@
 from datetime import timedelta
 
 from common.clock import Clock
-from common.integration_inbox import KEPT_DAYS
+from common.errors import Unavailable
+from common.integration_inbox import KEPT_DAYS, InboxRow
 from common.log import get_logger
 from pipedrive_sync.handlers.handle_notification import HandleNotification
 from pipedrive_sync.store.stores import Stores
@@ -45,7 +46,7 @@ class SweepInbox:
             for row, is_decided in rows:
                 if is_decided:
                     continue
-                if await self._handle.handle(row) is None and not await self._stores.inbox.is_decided(row.id):
+                if not await self._is_settled(row):
                     open_since = open_since or row.received_at
                     continue
                 left_over += 1
@@ -55,3 +56,15 @@ class SweepInbox:
             await self._stores.cursors.set_time(_CURSOR, after)
             if not full or open_since is not None:
                 return left_over
+
+    async def _is_settled(self, row: InboxRow) -> bool:
+        try:
+            result = await self._handle.handle(row)
+        except Unavailable:
+            # The ledger or Pipedrive is away, for all rows alike: the next turn begins here again.
+            raise
+        except Exception:
+            # The edge: one row that cannot be handled must not keep those after it waiting.
+            log.exception("inbox_row_failed", id=row.id)
+            return False
+        return result is not None or await self._stores.inbox.is_decided(row.id)

@@ -97,7 +97,7 @@ class PipedriveClient:
             answer = await self._sent(
                 Call(method="GET", path="v2/personFields", cost=_FIELDS, purpose="read", params=params)
             )
-            found += [_field(item) for item in answer.body["data"]]
+            found += [_field(item) for item in _list(answer)]
             cursor = _cursor(answer)
             if cursor is None:
                 return found
@@ -123,7 +123,7 @@ class PipedriveClient:
         )
         if answer.kind in {"not_found", "forbidden"}:
             return None
-        item = _checked(answer).body["data"]
+        item = _object(_checked(answer))
         try:
             return None if item.get("is_deleted") else person_record(item, keys=keys, read_at=asked_at)
         except (KeyError, ValueError) as error:
@@ -202,7 +202,7 @@ class PipedriveClient:
         return _checked(await self.gate.send(call))
 
     async def _data(self, call: Call) -> dict[str, Any]:
-        return cast(dict[str, Any], (await self._sent(call)).body["data"])
+        return _object(await self._sent(call))
 
 
 def _checked(answer: Answer) -> Answer:
@@ -213,6 +213,21 @@ def _checked(answer: Answer) -> Answer:
     return answer
 
 
+def _object(answer: Answer) -> dict[str, Any]:
+    data = answer.body["data"]
+    if not isinstance(data, dict):
+        raise PipedriveAway(f"Pipedrive answered without data ({answer.status})")
+    return cast(dict[str, Any], data)
+
+
+def _list(answer: Answer) -> list[dict[str, Any]]:
+    """Return the rows of a page of API v2. Null is not an empty page: it would read as nobody is there."""
+    data = answer.body["data"]
+    if not isinstance(data, list):
+        raise PipedriveAway(f"Pipedrive answered without data ({answer.status})")
+    return cast(list[dict[str, Any]], data)
+
+
 def _cursor(answer: Answer) -> str | None:
     more: dict[str, Any] = answer.body.get("additional_data") or {}
     return more.get("next_cursor")
@@ -221,7 +236,7 @@ def _cursor(answer: Answer) -> str | None:
 def _read_all(answer: Answer, keys: FieldKeys, asked_at: datetime) -> list[PersonRecord]:
     """Read a page; one person that cannot be read does not stop the others."""
     records: list[PersonRecord] = []
-    for item in answer.body["data"] or ():
+    for item in _list(answer):
         try:
             records.append(person_record(item, keys=keys, read_at=asked_at))
         except (KeyError, ValueError) as error:

@@ -116,7 +116,7 @@ class Gate:
                 return await self._judged(call, answer)
             await self._sleep(answer.wait_s * random.uniform(1.0, 1.25))  # noqa: S311 - spreads retries
         await self._stop("429 again and again, as when the day's budget is used up", self._midnight())
-        raise PipedriveAway
+        raise PipedriveAway(self.pause)
 
     async def _attempt(self, call: Call) -> Answer:
         async with self._turn:
@@ -165,7 +165,7 @@ class Gate:
                 if call.purpose == "probe":
                     await self._go_on()
                 return answer
-        raise PipedriveAway
+        raise PipedriveAway(self.pause)
 
     async def _stop(self, why: str, until: datetime) -> None:
         self._paused_until, self._paused_why = until, why

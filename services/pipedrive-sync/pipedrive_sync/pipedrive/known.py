@@ -1,5 +1,6 @@
 """What we know about the account: whose token it is, and the keys of our fields in it."""
 
+import asyncio
 from collections.abc import Mapping
 
 from common.log import get_logger
@@ -29,6 +30,10 @@ class Known:
         self.ourselves = Ourselves()
         self.problems: list[str] = []
         """What is wrong with the account, in plain words."""
+        self.compared = asyncio.Event()
+        """Set once the kept keys were compared with the account's fields."""
+        self._unusable: frozenset[str] = frozenset()
+        """Kept keys whose field is gone or has another type now."""
         self._cursors = cursors
         self._names = names
         self._can_ask = can_ask
@@ -39,7 +44,11 @@ class Known:
         return self._can_ask and self.keys.quota is None
 
     async def load(self) -> None:
-        self.keys = FieldKeys.model_validate(await self._cursors.read(_FIELDS))
+        """Take what is kept: `setup` may have written it in another process. Costs nothing at Pipedrive."""
+        stored = FieldKeys.model_validate(await self._cursors.read(_FIELDS)).model_dump()
+        self.keys = FieldKeys.model_validate(
+            {role: None if key in self._unusable else key for role, key in stored.items()}
+        )
         kept = await self._cursors.read(_OURSELVES)
         self.ourselves = Ourselves(company_id=kept.get("company_id"), user_id=kept.get("user_id"))
 
@@ -69,11 +78,13 @@ class Known:
             elif field.type not in FIELD_TYPES[role]:
                 problems.append(f'the field "{name}" has the type {field.type}')
                 keys[role] = None
+        self._unusable = frozenset(key for key in kept.values() if key) - set(keys.values())
         self.keys = FieldKeys.model_validate(keys)
         self.problems = problems
         for problem in problems:
             log.error("pipedrive_field", problem=problem)
         await self.keep({role: key for role, key in keys.items() if key is not None})
+        self.compared.set()
 
     async def keep(self, keys: Mapping[str, str]) -> None:
         if keys:
