@@ -16,6 +16,7 @@ from chat_worker.engine.interface import (
     ProviderError,
     Snapshot,
     Started,
+    StreamLost,
     Working,
 )
 from chat_worker.recovery import Recovery
@@ -178,6 +179,28 @@ class TestTakenOver:
             shown = await take_over_stream(away, "r_1", fence=2, text="Hello", sequence=7, opening={})
         assert (shown.text, shown.streamed) == ("Hello", 0)
         assert shown.sequence > 1_000
+
+    async def test_a_stream_that_was_emptied_goes_on_above_any_number_it_had(self, worker: WorkerOnTrial):
+        dead = RunWriter(worker.redis, "r_1")
+        await dead.begin()
+        for text in ("Hel", "lo", " wo"):
+            await dead.say(text)
+        await worker.redis.flushdb()
+        shown = await take_over_stream(worker.redis, "r_1", fence=2, text="Hello", sequence=2, opening={})
+        # A browser may have seen 4 and come back with that: what it lacks must not hide below.
+        assert (shown.text, shown.streamed) == ("Hello", 0)
+        assert shown.sequence > 4
+
+    async def test_a_second_start_is_counted_before_it_is_made(self, worker: WorkerOnTrial):
+        request = await worker.ask()
+        engine = ScriptedEngine([StreamLost()], [asyncio.Event()])
+        driving = asyncio.create_task(deliver(worker.executor(engine), request))
+        async with asyncio.timeout(10):
+            while engine.runs < 2:
+                await asyncio.sleep(0.02)
+        assert (await worker.run(request.run_id))["starts"] == 2
+        driving.cancel()
+        await asyncio.wait({driving})
 
     async def test_ten_minutes_count_from_the_first_claim(self, worker: WorkerOnTrial):
         request = await worker.ask()

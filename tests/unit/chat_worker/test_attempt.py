@@ -43,6 +43,9 @@ class KeptResponses:
     def __init__(self) -> None:
         self.remembered: list[str] = []
 
+    async def remember_starts(self, claim: Claim, starts: int) -> bool:
+        return True
+
     async def remember_response(self, claim: Claim, response_id: str, *, background: bool) -> bool:
         self.remembered.append(response_id)
         return True

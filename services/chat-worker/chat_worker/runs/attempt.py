@@ -65,6 +65,10 @@ class KeptResponses(Protocol):
         """Return False when the run is lost to another worker."""
         ...
 
+    async def remember_starts(self, claim: Claim, starts: int) -> bool:
+        """Return False when the run is lost to another worker."""
+        ...
+
 
 class Writer(Protocol):
     """Where text and events of the run go."""
@@ -187,6 +191,9 @@ class Attempt:
             return None
         if not self._can_start:
             return Ending(status="interrupted", error=INTERRUPTED)
+        # Counted in advance, as a claim counts its first: whoever takes the run over must not start it again.
+        if not await self.runs.remember_starts(self.claim, self.starts + 1):
+            raise Unavailable("the run is lost to another worker")
         await self.pause(_pause_s(1, None))
         return None
 

@@ -168,6 +168,10 @@ class RunRepository:
         """Store where the provider keeps the answer, before any of it is shown. False: the run is lost."""
         return await self._set(claim, {"response_id": response_id, "background": background})
 
+    async def remember_starts(self, claim: Claim, starts: int) -> bool:
+        """Store how often the model has been asked, before it is asked again. False: the run is lost."""
+        return await self._set(claim, {"starts": starts})
+
     async def release(self, claim: Claim, progress: Progress, *, starts: int) -> bool:
         """Give the lease up at once, so that another worker need not wait for it to run out."""
         fields = {

@@ -34,14 +34,15 @@ async def take_over_stream(
     """Fence the stream off and return what it holds; `text` and `sequence` are what was stored of the run.
 
     The opening event goes first: once it stands, no older attempt can append any more, so what is read
-    after it is final. A stream that cannot be read counts as empty, and numbers go on well above any that
-    a reader may know from it.
+    after it is final. A stream that cannot be read, or has lost its end, counts as empty, and numbers go on
+    well above any that a reader may know from it: one that comes back knows nothing but its number.
     """
     key = stream_key(run_id)
     taken = sequence + _UNREAD_MAX
     try:
         last = await redis.xrevrange(key, count=1)
-        taken = max(_event(last[0]).sequence if last else 0, sequence) + 1
+        if last and _event(last[0]).sequence >= sequence:
+            taken = _event(last[0]).sequence + 1
         event = event_of(fence, taken, "run", opening)
         await redis.xadd(key, event.fields(), id=event.entry_id)  # pyright: ignore[reportArgumentType]
         await redis.publish(key, event.message())
