@@ -250,7 +250,9 @@ def table(outcome: Outcome) -> str:
         ("errors in the logs", str(len(outcome.errors))),
         ("result", "passed" if outcome.has_passed else "FAILED"),
     ]
-    details = [] if outcome.has_passed else [*outcome.problems[:20], *outcome.errors[:5]]
+    details = (
+        [] if outcome.has_passed else [*outcome.problems[:20], *(line[:300] for line in outcome.errors[:5])]
+    )
     return "\n".join([f"{name:<32}{value}" for name, value in lines] + details)
 
 
