@@ -13,14 +13,12 @@ from redis.asyncio import Redis
 from common.amqp import topology
 from common.ids import new_id
 from support.chat_client import Answer, ChatClient
-from support.faulty_stack import FaultyStack, frozen, running_faulty_stack
+from support.faulty_stack import FaultyStack, frozen, refusal, running_faulty_stack
 from support.finished_runs import booked_tokens
 from support.patient import Reading, ask_patiently
 from support.servers import PrivateServers
 from support.sim import sim, tokens
 
-REFUSED_WITHIN_S = 15.0
-"""A call to what is away is given up after 5 s, and what was begun is taken back after that."""
 LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
 
 UserFactory = Callable[[], Awaitable[ChatClient]]
@@ -77,17 +75,6 @@ async def being_answered(new_user: UserFactory, count: int, **behaviour: Any) ->
     asking = [Asking(user, await user.new_thread(), sim(**behaviour)) for user in users]
     await asyncio.gather(*(one.begun() for one in asking))
     yield asking
-
-
-async def refusal(user: ChatClient, thread_id: str) -> str:
-    """Send a message that cannot be taken; return the code of the refusal, which must come in time."""
-    async with asyncio.timeout(REFUSED_WITHIN_S):
-        with pytest.raises(httpx.HTTPStatusError) as refused:
-            await user.ask(thread_id, sim(reply_tokens=5))
-    answer = refused.value.response
-    assert answer.status_code == httpx.codes.SERVICE_UNAVAILABLE
-    assert "retry-after" in answer.headers
-    return answer.json()["code"]
 
 
 async def all_unready(product: FaultyStack) -> bool:

@@ -16,13 +16,12 @@ from common.amqp.publisher import PublishUnknown
 from common.events.runs import RunFinishedV1, RunRequestedV1
 from common.ids import new_id
 from support.chat_client import Answer, ChatClient
-from support.faulty_stack import FaultyStack, frozen, running_faulty_stack
+from support.faulty_stack import FaultyStack, frozen, refusal, running_faulty_stack
 from support.finished_runs import TOKENS, booked_tokens, store_finished_runs
 from support.proxy import running_proxy
 from support.servers import PrivateServers
 from support.sim import sim
 
-REFUSED_WITHIN_S = 15.0
 MIB = 1024 * 1024
 
 
@@ -54,17 +53,6 @@ async def unbound(product: FaultyStack, queue: topology.Queue, routing_key: str)
             yield
         finally:
             await bound.bind(topology.EVENTS_EXCHANGE, routing_key)
-
-
-async def refusal(client: ChatClient, thread_id: str) -> str:
-    """Send a message that cannot be taken; return the code of the refusal, which must come in time."""
-    async with asyncio.timeout(REFUSED_WITHIN_S):
-        with pytest.raises(httpx.HTTPStatusError) as refused:
-            await client.ask(thread_id, sim(reply_tokens=5))
-    answer = refused.value.response
-    assert answer.status_code == httpx.codes.SERVICE_UNAVAILABLE
-    assert "retry-after" in answer.headers
-    return answer.json()["code"]
 
 
 async def publish_surely(broker: Broker, event: RunFinishedV1) -> None:

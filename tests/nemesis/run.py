@@ -18,7 +18,7 @@ from nemesis.breaking import Breaking
 from nemesis.users import Seen, User
 from nemesis.verdict import Verdict, judge
 from support.faulty_stack import FaultyStack, running_faulty_stack
-from support.servers import KINDS, PrivateServers, private_servers
+from support.servers import PrivateServers, servers_to_break
 
 RESULTS = Path("bench-results")
 USERS = 20
@@ -266,7 +266,7 @@ async def main() -> int:
     parser.add_argument("--minutes", type=float, default=10)
     options = parser.parse_args()
     async with AsyncExitStack() as stack:
-        servers = await stack.enter_async_context(private_servers(*KINDS))
+        servers = await stack.enter_async_context(servers_to_break())
         management = await stack.enter_async_context(
             httpx.AsyncClient(base_url=servers.management_url, trust_env=False, timeout=30)
         )
