@@ -135,9 +135,10 @@ class Audit:
 
     async def _first(self) -> datetime:
         """Return the day from which on there are rows, or rollups."""
-        row = await self._db[TRANSACTIONS].find_one({}, {"at": 1}, sort=[("at", 1)])
-        known = [row["at"] if row else None, await self._days.first()]
-        return day_start(min((at for at in known if at is not None), default=self._started_at))
+        day = await self._days.first() or day_start(self._started_at)
+        earlier = {"at": {"$lt": day}}
+        row = await self._db[TRANSACTIONS].find_one(earlier, {"at": 1}, sort=[("at", 1)])
+        return day_start(row["at"]) if row else day
 
     def _add_row(self, row: Document) -> Iterable[Violation]:
         """Check a row. One that cannot be read is a violation, and keeps no other from being checked."""

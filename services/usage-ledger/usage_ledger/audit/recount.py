@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from common.mongo.client import Document
 from common.usage_rollup import BIT_FIELDS, USAGE_KINDS, bits_of, escape, user_key
@@ -9,6 +10,9 @@ from common.usage_rollup import BIT_FIELDS, USAGE_KINDS, bits_of, escape, user_k
 Counters = dict[str, int]
 """The maps F and K of `common.usage_rollup`."""
 
+_KEYS_MAX = 65_536
+_user_key = lru_cache(_KEYS_MAX)(user_key)
+_model_key = lru_cache(_KEYS_MAX)(escape)
 _NOTHING: Counters = dict.fromkeys("icorne", 0)
 
 
@@ -25,10 +29,10 @@ class Quarter:
 def add_row(quarter: Quarter, row: Document) -> None:
     """Count a row. By hand, since this is done for every row there is."""
     kind, company = row["kind"], row["company"]
-    user = user_key(row["user_id"], company["id"] if company else None)
+    user = _user_key(row["user_id"], company["id"] if company else None)
     if kind in USAGE_KINDS:
         usage, runs = row["usage"], int(kind == "usage")
-        model = escape(row["model"])
+        model = _model_key(row["model"])
         estimated = int(row["estimated"]) + runs - 1
         for group, key in ((quarter.users, user), (quarter.models, model)):
             sums = group.get(key)
