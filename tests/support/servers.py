@@ -9,18 +9,10 @@ import asyncio
 import os
 import shutil
 import signal
-import subprocess
 import sys
 import tempfile
-from collections.abc import AsyncGenerator, Callable, Generator, Iterator
-from contextlib import (
-    AbstractAsyncContextManager,
-    AsyncExitStack,
-    asynccontextmanager,
-    contextmanager,
-    nullcontext,
-    suppress,
-)
+from collections.abc import AsyncGenerator, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -140,46 +132,26 @@ async def _until_primary(db_url: str) -> None:
             await asyncio.sleep(_LOOK_EVERY_S)
 
 
-@contextmanager
-def small_disk(directory: Path, size_mib: int) -> Generator[None]:
-    """Make a directory a disk of its own, in memory, for the length of a block. Needs to be root."""
-    directory.mkdir(parents=True)
-    subprocess.run(("mount", "-t", "tmpfs", "-o", f"size={size_mib}m", "tmpfs", str(directory)), check=True)
-    try:
-        yield
-    finally:
-        subprocess.run(("umount", "--lazy", str(directory)), check=True)
-
-
 @asynccontextmanager
-async def private_servers(
-    *kinds: Kind, db_url: str | None = None, db_disk_mib: int | None = None
-) -> AsyncGenerator[PrivateServers]:
+async def private_servers(*kinds: Kind, db_url: str | None = None) -> AsyncGenerator[PrivateServers]:
     """Run servers of this machine for the length of a block; their data goes with them.
 
-    `db_url` is used in place of a database of this machine; `db_disk_mib` is the size of its disk.
+    `db_url` is used in place of a database of this machine.
     """
     _end_dead_sessions()
     data_dir = Path(tempfile.mkdtemp(prefix=f"{_FOLDER}{os.getpid()}-"))
-    disk = small_disk(data_dir / "mongo", db_disk_mib) if db_disk_mib else nullcontext()
-    with disk:
-        async with _running(PrivateServers(data_dir, set(kinds), db_url=db_url), data_dir) as servers:
-            yield servers
-
-
-def servers_to_break() -> AbstractAsyncContextManager[PrivateServers]:
-    """Run servers that tests break; the database is that of `TEST_DB_URL` where it is set."""
-    return private_servers(*KINDS, db_url=os.environ.get("TEST_DB_URL"))
-
-
-@asynccontextmanager
-async def _running(servers: PrivateServers, data_dir: Path) -> AsyncGenerator[PrivateServers]:
+    servers = PrivateServers(data_dir, set(kinds), db_url=db_url)
     try:
         await servers.open()
         yield servers
     finally:
         await asyncio.to_thread(_end, data_dir)
         await servers.close()
+
+
+def servers_to_break() -> AbstractAsyncContextManager[PrivateServers]:
+    """Run servers that tests break; the database is that of `TEST_DB_URL` where it is set."""
+    return private_servers(*KINDS, db_url=os.environ.get("TEST_DB_URL"))
 
 
 @asynccontextmanager
