@@ -36,8 +36,8 @@ _SETTING: dict[Link, str] = {
     "provider": "OAI_BASE_URL",
 }
 _RABBITMQCTL_WITHIN_S = 60
-REFUSED_WITHIN_S = 15.0
-"""A call to what is away is given up after 5 s, and what was begun is taken back after that."""
+REFUSED_WITHIN_S = 5.0 + 2.0
+"""What users may rely on, and what this client itself may take on a busy machine."""
 
 
 @dataclass(slots=True, kw_only=True)
