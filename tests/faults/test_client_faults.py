@@ -136,7 +136,8 @@ async def test_f12_a_hundred_clients_that_read_next_to_nothing_cost_no_memory_an
     for client in lazy:
         client.close()
     assert answer.text == "x" * 2_048 * PIECES
-    assert peak - before < MIB * len(lazy) / 10
+    # Beside them are the answer itself, and the one who reads it all.
+    assert peak - before < MIB * len(lazy) / 10 + 3 * len(answer.text)
     await product.settled()
 
 
