@@ -1,16 +1,16 @@
-"""Servers that the fault tests may kill, freeze and flush: nobody else uses them."""
+"""Servers that the fault tests may kill, freeze and flush: nobody else may use them meanwhile."""
 
 from collections.abc import AsyncGenerator
 
 import httpx
 import pytest
 
-from support.servers import KINDS, PrivateServers, private_servers
+from support.servers import PrivateServers, servers_to_break
 
 
 @pytest.fixture(scope="session")
 async def mortal_servers() -> AsyncGenerator[PrivateServers]:
-    async with private_servers(*KINDS) as servers:
+    async with servers_to_break() as servers:
         yield servers
 
 

@@ -52,7 +52,7 @@ WORKER_KILLED: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("behaviour", WORKER_KILLED.values(), ids=WORKER_KILLED.keys())
 @pytest.mark.parametrize("assistant", ["test", "test-background"])
-async def test_a_worker_killed_while_it_streams(
+async def test_f1_a_worker_killed_while_it_streams(
     db_url: str, amqp_url: str, redis_url: str, behaviour: dict[str, Any], assistant: str
 ):
     env = {"OAI_ASSISTANT": assistant}
@@ -84,7 +84,7 @@ async def test_a_worker_killed_while_it_streams(
 
 
 @pytest.mark.parametrize("place", ["worker.before_end", "worker.before_publish", "worker.before_ack"])
-async def test_a_worker_killed_at_the_end_of_a_run(db_url: str, amqp_url: str, redis_url: str, place: str):
+async def test_f1_a_worker_killed_at_the_end_of_a_run(db_url: str, amqp_url: str, redis_url: str, place: str):
     async with running_stack(db_url=db_url, amqp_url=amqp_url, redis_url=redis_url, workers=0) as stack:
         doomed = await stack.add("chat_worker", CRASH_AT=place)
         await doomed.until_ready()
@@ -102,7 +102,7 @@ async def test_a_worker_killed_at_the_end_of_a_run(db_url: str, amqp_url: str, r
 
 
 @pytest.mark.parametrize("place", ["ledger.before_commit", "ledger.after_commit"])
-async def test_a_ledger_killed_around_its_commit(db_url: str, amqp_url: str, redis_url: str, place: str):
+async def test_f2_a_ledger_killed_around_its_commit(db_url: str, amqp_url: str, redis_url: str, place: str):
     async with running_stack(db_url=db_url, amqp_url=amqp_url, redis_url=redis_url, ledgers=0) as stack:
         doomed = await stack.add("usage_ledger", CRASH_AT=place)
         await doomed.until_ready()
@@ -115,7 +115,7 @@ async def test_a_ledger_killed_around_its_commit(db_url: str, amqp_url: str, red
         assert -int(str(row["tokens"])) == answer.usage["total_tokens"]
 
 
-async def test_a_run_delivered_fifty_times_is_settled_once(db_url: str, amqp_url: str, redis_url: str):
+async def test_f6_a_run_delivered_fifty_times_is_settled_once(db_url: str, amqp_url: str, redis_url: str):
     async with running_stack(db_url=db_url, amqp_url=amqp_url, redis_url=redis_url, ledgers=2) as stack:
         user = stack.client("u1")
         thread_id = (await user.open())["thread"]["id"]
@@ -133,7 +133,7 @@ async def test_a_run_delivered_fifty_times_is_settled_once(db_url: str, amqp_url
         await settled_once(stack, answer.run_id)
 
 
-async def test_a_request_delivered_fifty_times_is_one_call_and_one_settlement(
+async def test_f6_a_request_delivered_fifty_times_is_one_call_and_one_settlement(
     db_url: str, amqp_url: str, redis_url: str
 ):
     async with running_stack(db_url=db_url, amqp_url=amqp_url, redis_url=redis_url, workers=2) as stack:
@@ -158,7 +158,7 @@ async def test_a_request_delivered_fifty_times_is_one_call_and_one_settlement(
         assert await provider_calls(stack, answer.run_id) == 1
 
 
-async def test_a_frozen_worker_that_wakes_up_cannot_write_any_more(
+async def test_f24_a_frozen_worker_that_wakes_up_cannot_write_any_more(
     db_url: str, amqp_url: str, redis_url: str
 ):
     async with running_stack(db_url=db_url, amqp_url=amqp_url, redis_url=redis_url) as stack:
@@ -186,7 +186,7 @@ async def test_a_frozen_worker_that_wakes_up_cannot_write_any_more(
         assert await provider_calls(stack, answer.run_id) == 1
 
 
-async def test_a_run_whose_message_is_lost_is_finished_all_the_same(
+async def test_f28_a_run_whose_message_is_lost_is_finished_all_the_same(
     db_url: str, amqp_url: str, redis_url: str
 ):
     async with running_stack(db_url=db_url, amqp_url=amqp_url, redis_url=redis_url) as stack:

@@ -16,5 +16,5 @@ async def test_every_token_is_accounted_for_whatever_breaks(
     outcome = await nemesis(mortal_servers, mortal_management, seed=SEED, minutes=1.5)
     print(table(outcome))
     assert outcome.has_passed, table(outcome)
-    assert sum(outcome.faults.values()) > 0
-    assert outcome.verdict.booked.count > 0
+    assert sum(outcome.faults.values()) >= 20
+    assert outcome.verdict.states.total() >= 100

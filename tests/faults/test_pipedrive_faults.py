@@ -27,7 +27,7 @@ async def balances(stack: Stack) -> list[int]:
 
 
 @pytest.mark.timeout(400)
-async def test_a_bulk_edit_of_500_people_while_rabbitmq_restarts(db_url: str, redis_url: str):
+async def test_f17_a_bulk_edit_of_500_people_while_rabbitmq_restarts(db_url: str, redis_url: str):
     async with (
         private_servers("amqp") as servers,
         simulated_pipedrive() as pipedrive,
@@ -55,7 +55,7 @@ async def test_a_bulk_edit_of_500_people_while_rabbitmq_restarts(db_url: str, re
         await stack.audit()
 
 
-async def test_a_sync_that_is_killed_in_the_middle_applies_everything_once(
+async def test_f17_a_sync_that_is_killed_in_the_middle_applies_everything_once(
     db_url: str, amqp_url: str, redis_url: str
 ):
     async with (

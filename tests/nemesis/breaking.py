@@ -17,6 +17,7 @@ from support.faulty_stack import FaultyStack, frozen
 from support.stack import Part
 
 _ERROR = '"level": "error"'
+_SLOW_BYTES_PER_S = 100_000
 _REPEATED_RUNS = 10
 _REPEATS = 5
 
@@ -122,7 +123,7 @@ class Breaking:
 
     async def _slow_link(self, step: Step, part: Part) -> None:
         link = self.stack.link(part, step.link)
-        link.latency_s = 0.1
+        link.latency_s, link.bytes_per_s = 0.1, _SLOW_BYTES_PER_S
         await asyncio.sleep(step.lasts_s)
         link.heal()
 

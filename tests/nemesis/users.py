@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import re
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
@@ -14,10 +15,13 @@ from support.chat_client import ChatClient
 from support.patient import GaveUp, Reading, ask_patiently
 from support.sim import sim, tokens
 
-_GIVES_UP_S = 45.0
+_GIVES_UP_S = 120.0
+_MARK = re.compile(r"(?<=\d)[a-z]+")
 _PAUSE_S = (0.1, 1.0)
 _CALM_REFUSALS = frozenset({"thread_busy", "too_many_runs"})
 """What a user may meet whose last send was cut off half way: the old one still counts."""
+
+_TELLS_WHEN_STOPPED = 0.5
 
 _HABITS = {"read": 14, "stop": 2, "leave": 1, "send twice": 2}
 _PROVIDER: dict[str, tuple[int, dict[str, Any]]] = {
@@ -27,8 +31,8 @@ _PROVIDER: dict[str, tuple[int, dict[str, Any]]] = {
     "busy": (1, {"status": 429, "retry_after_s": 0.2}),
     "failing": (1, {"status": 500}),
     "error": (1, {"fault": "error", "after_deltas": 3}),
-    "keeps nothing": (1, {"background_ignored": True}),
 }
+"""Ways to answer, with their weights. All of them keep the response, so that its figure can be asked for."""
 
 
 @dataclass(slots=True)
@@ -80,6 +84,11 @@ class User:
         weights = [weight for weight, _ in _PROVIDER.values()]
         _, provider = self._rng.choices(list(_PROVIDER.values()), weights)[0]
         speed = self._rng.choice((20, 40, 60))
+        # Whether it tells what a stopped response used is the provider's choice.
+        provider = provider | {
+            "signed": True,
+            "usage_when_cancelled": self._rng.random() < _TELLS_WHEN_STOPPED,
+        }
         text = sim(f"m{self._sent}", reply_tokens=length, delta_tokens=2, tokens_per_s=speed, **provider)
         habit = self._rng.choices(list(_HABITS), list(_HABITS.values()))[0]
         try:
@@ -87,8 +96,9 @@ class User:
         except httpx.HTTPStatusError as refusal:
             await refusal.response.aread()
             self._refused(refusal.response)
-        except GaveUp:
+        except GaveUp as error:
             self._seen.statuses["gave up"] += 1
+            self._seen.wrong.append(f"{self._clients[0].user_id} gave up: {error}")
             self._thread_id = ""
         else:
             self._note(reading, tokens(length))
@@ -175,6 +185,9 @@ class User:
         self._seen.statuses[reading.status or ""] += 1
         self._seen.connections += reading.connections
         self._seen.texts[reading.run_id] = reading.text
-        is_right = whole == reading.text if reading.status == "completed" else whole.startswith(reading.text)
+        text = _MARK.sub("", reading.text)
+        is_right = whole == text if reading.status == "completed" else whole.startswith(text)
         if not is_right:
             self._seen.wrong.append(f"{reading.run_id} is {reading.status} and reads {reading.text[-80:]!r}")
+        if len(set(_MARK.findall(reading.text))) > 1:
+            self._seen.wrong.append(f"{reading.run_id} is put together from several responses")

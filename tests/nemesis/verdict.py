@@ -6,7 +6,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 ACTIVE = "active"
+STOPPED = "cancelled"
 _EXACT = frozenset({"provider", "retrieved"})
+_ABANDONED_MAX = 1
+"""A run that lost its first attempt before any text is begun once more, and never a third time."""
 
 Row = dict[str, Any]
 
@@ -27,9 +30,11 @@ class Sum:
 class Verdict:
     """What was booked and what it cost. Tokens of the provider are its own count, never ours.
 
-    Every response of the provider is exactly one of three: `reported`, the one that its run was booked
-    by; `unreported`, of a run for which no figure ever came, booked as an estimate or as nothing; or
-    `abandoned`, an attempt of a run that another attempt answered in the end, which is the house's.
+    Every response of the provider is exactly one of four:
+    - `reported`, the one that its run was booked by;
+    - `unreported`, stopped by its user, of which the provider never tells what it used;
+    - `missed`, stopped by its user, which the provider would have told, had it been asked in time;
+    - `abandoned`, an attempt that gave no text and whose id never reached us, which is the house's.
     """
 
     states: Counter[str] = field(default_factory=Counter[str])
@@ -37,6 +42,7 @@ class Verdict:
     estimated: Sum = field(default_factory=Sum)
     reported: Sum = field(default_factory=Sum)
     unreported: Sum = field(default_factory=Sum)
+    missed: Sum = field(default_factory=Sum)
     abandoned: Sum = field(default_factory=Sum)
     provider: Sum = field(default_factory=Sum)
     wrong: list[str] = field(default_factory=list[str])
@@ -44,7 +50,7 @@ class Verdict:
     @property
     def is_exact(self) -> bool:
         """Tell whether ledger and provider agree, and no response is left unexplained."""
-        parts = (self.reported, self.unreported, self.abandoned)
+        parts = (self.reported, self.unreported, self.missed, self.abandoned)
         return self.booked == self.reported and self.provider == Sum(
             sum(part.count for part in parts), sum(part.tokens for part in parts)
         )
@@ -59,7 +65,7 @@ def judge(runs: Sequence[Row], rows: Sequence[Row], journal: Sequence[Row]) -> V
     responses: defaultdict[str, list[Row]] = defaultdict(list)
     for response in journal:
         responses[response["run_id"]].append(response)
-        verdict.provider.add(response["usage"]["total_tokens"])
+        verdict.provider.add(_cost(response))
     for run in runs:
         verdict.states[run["state"]] += 1
         settlements = booked.pop(run["_id"], [])
@@ -73,22 +79,47 @@ def judge(runs: Sequence[Row], rows: Sequence[Row], journal: Sequence[Row]) -> V
 
 
 def _judge_run(verdict: Verdict, run: Row, tokens: int, responses: list[Row]) -> None:
-    if run["usage_source"] not in _EXACT:
-        if tokens:
-            verdict.estimated.add(tokens)
-        for response in responses:
-            verdict.unreported.add(response["usage"]["total_tokens"])
-        return
+    if run["usage_source"] in _EXACT:
+        own = _judge_exact(verdict, run, tokens, responses)
+    else:
+        own = _judge_estimate(verdict, run, tokens, responses)
+    if not _is_text_of(run, own):
+        verdict.wrong.append(f"{run['_id']} has text that its response {own and own['id']} did not give")
+    abandoned = [response for response in responses if response is not own]
+    for response in abandoned:
+        verdict.abandoned.add(_cost(response))
+    if len(abandoned) > _ABANDONED_MAX + (own is None):
+        verdict.wrong.append(f"{run['_id']} was asked for {len(responses)} times")
+
+
+def _judge_exact(verdict: Verdict, run: Row, tokens: int, responses: list[Row]) -> Row | None:
     verdict.booked.add(tokens)
     own = _response_of(run, tokens, responses)
     if own is None:
-        costs = [response["usage"]["total_tokens"] for response in responses]
+        costs = [_cost(response) for response in responses]
         verdict.wrong.append(f"{run['_id']} is booked with {tokens} tokens, its responses cost {costs}")
-        return
-    verdict.reported.add(own["usage"]["total_tokens"])
-    for response in responses:
-        if response is not own:
-            verdict.abandoned.add(response["usage"]["total_tokens"])
+        return None
+    verdict.reported.add(_cost(own))
+    return own
+
+
+def _judge_estimate(verdict: Verdict, run: Row, tokens: int, responses: list[Row]) -> Row | None:
+    """Judge a run without a figure, which is right only where no figure was to be had."""
+    if tokens:
+        verdict.estimated.add(tokens)
+    if tokens > run["hold_tokens"]:
+        verdict.wrong.append(f"{run['_id']} is estimated at {tokens}, its hold is {run['hold_tokens']}")
+    if tokens and run["usage_source"] == "none":
+        verdict.wrong.append(f"{run['_id']} is booked with {tokens} tokens that come from nowhere")
+    own = next((response for response in responses if response["id"] == run["response_id"]), None)
+    if own is None:
+        return None
+    is_told = bool(own["background"] and own["usage_reported"])
+    (verdict.missed if is_told else verdict.unreported).add(_cost(own))
+    if run["state"] != STOPPED:
+        what = f"is {run['state']}, not stopped, and estimated at {tokens}; the provider counts {_cost(own)}"
+        verdict.wrong.append(f"{run['_id']} {what}")
+    return own
 
 
 def _response_of(run: Row, tokens: int, responses: list[Row]) -> Row | None:
@@ -96,4 +127,16 @@ def _response_of(run: Row, tokens: int, responses: list[Row]) -> Row | None:
     ended = [response for response in responses if response["usage_reported"]]
     if run["response_id"] is not None:
         ended = [response for response in ended if response["id"] == run["response_id"]]
-    return next((response for response in ended if response["usage"]["total_tokens"] == tokens), None)
+    return next((response for response in ended if _cost(response) == tokens), None)
+
+
+def _is_text_of(run: Row, own: Row | None) -> bool:
+    """Tell whether the text is from this response alone; each signs its own."""
+    if own is None:
+        return not run["text"]
+    return run["text"] == own["text"] if run["state"] == "completed" else own["text"].startswith(run["text"])
+
+
+def _cost(response: Row) -> int:
+    tokens: int = response["usage"]["total_tokens"]
+    return tokens

@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 from collections.abc import AsyncGenerator
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -21,12 +22,14 @@ from support.ledger_damage import (
     THE_TWELVE,
     Damage,
     actor_missing,
+    available_used_up,
     balance_moved,
     day_rollup_moved,
     held_moved,
     row_lost,
 )
 from support.processes import python
+from usage_ledger.audit.chain import Chain
 from usage_ledger.audit.tail import TailAudit
 from usage_ledger.audit.violation import CODES
 from usage_ledger.domain.account import Adjustment
@@ -162,6 +165,54 @@ async def test_a_clean_pass_is_not_done_again(trial: LedgerOnTrial, clock: FakeC
     await trial.db["transactions"].update_one({"_id": "usage:r9"}, {"$set": {"actor": ""}})
     await tail.audit()
     assert gauge("I7") == 1
+
+
+async def test_what_is_known_to_be_broken_is_logged_once(
+    trial: LedgerOnTrial, capsys: pytest.CaptureFixture[str]
+):
+    tail = TailAudit(trial.db, trial.clock, hold_ttl=trial.settings.hold_ttl)
+    await balance_moved(trial.db)
+    for _ in range(2):
+        await tail.audit()
+    await actor_missing(trial.db)
+    await tail.audit()
+    logged = [line for line in capsys.readouterr().out.splitlines() if "audit_violation" in line]
+    assert [("I1" in line, "I7" in line) for line in logged] == [(True, False), (False, True)]
+
+
+async def test_a_row_that_comes_late_is_no_violation(trial: LedgerOnTrial):
+    """It was stored after the one behind it had been read: both are read again, with their account."""
+    rows = await trial.rows(user_id="u1")
+    account = await trial.account("u1")
+    chain = Chain("u1", from_start=True)
+    early = [row for row in rows if row["sequence"] != 3]
+    assert [violation for row in early for violation in chain.add(row)] == []
+    again = [row for row in rows if row["sequence"] >= 3]
+    assert list(chain.add_late(again, account)) == []
+    assert list(chain.end(account)) == []
+
+
+async def test_what_comes_in_pays_for_what_an_operator_took(trial: LedgerOnTrial):
+    """After it, nothing explains a debt any more."""
+    taken = replace(ADJUSTMENT, request_id="q7", token_balance=-5_000)
+    given = replace(ADJUSTMENT, request_id="q8", token_balance=900)
+    for adjustment in (taken, given):
+        await trial.ledger.accounts.adjust(adjustment)
+    await trial.settle_down()
+    assert await trial.violations() == []
+    await available_used_up(trial.db)
+    assert await codes(trial) == {"I3"}
+
+
+async def test_rows_are_read_a_few_at_a_time(trial: LedgerOnTrial):
+    for number in range(30):
+        run = finished(f"many{number}", 1, clock=trial.clock)
+        await trial.store_run(run)
+        await trial.ledger.settlements.book([run])
+    await trial.settle_down()
+    assert await trial.violations(batch_max=4) == []
+    await day_rollup_moved(trial.db)
+    assert await codes(trial, batch_max=4) == {"I12"}
 
 
 async def test_the_command_tells_by_its_exit_code(db_url: str, trial: LedgerOnTrial):

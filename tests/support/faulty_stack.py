@@ -11,15 +11,18 @@ from urllib.parse import urlsplit
 
 import aio_pika
 import httpx
+import pytest
 from aio_pika.exceptions import ChannelNotFoundEntity
 from pamqp.commands import Queue
 
 from common.amqp import topology
 from embedded.servers.executable import executable
+from support.chat_client import ChatClient
 from support.fresh import fresh_places
 from support.processes import Program
 from support.proxy import Proxy, running_proxy
 from support.servers import Kind, PrivateServers
+from support.sim import sim
 from support.stack import Part, Stack, running_stack
 
 Link = Literal["db", "amqp", "redis", "provider"]
@@ -32,6 +35,8 @@ _SETTING: dict[Link, str] = {
     "provider": "OAI_BASE_URL",
 }
 _RABBITMQCTL_WITHIN_S = 60
+REFUSED_WITHIN_S = 5.0 + 2.0
+"""What users may rely on, and what this client itself may take on a busy machine."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -113,12 +118,8 @@ class FaultyStack(Stack):
         return sum([await self.depth(queue.dead) for queue in topology.DURABLE if queue.has_dead_letters])
 
     async def kill_server(self, kind: Kind, number: signal.Signals = signal.SIGKILL) -> None:
-        """End a server, which its supervisor starts again; return once the old process is gone."""
-        pid = await self.servers.pid(kind)
-        os.kill(pid, number)
-        async with asyncio.timeout(60):
-            while await self.servers.pid(kind) == pid:
-                await asyncio.sleep(0.05)
+        """End a server, which comes back by itself. Return once it is away."""
+        await self.servers.end(kind, number)
 
     @asynccontextmanager
     async def frozen_server(self, kind: Kind) -> AsyncGenerator[None]:
@@ -155,9 +156,29 @@ class FaultyStack(Stack):
         finally:
             await self.rabbitmqctl("set_vm_memory_high_watermark", "absolute", "1GB")
 
+    @asynccontextmanager
+    async def disk_alarm(self) -> AsyncGenerator[None]:
+        """Have the broker find its disk too full: it blocks whoever publishes."""
+        await self.rabbitmqctl("set_disk_free_limit", "9000GB")
+        try:
+            yield
+        finally:
+            await self.rabbitmqctl("set_disk_free_limit", "50MB")
+
     @property
     def vhost(self) -> str:
         return urlsplit(self.env["AMQP_URL"]).path.lstrip("/")
+
+
+async def refusal(user: ChatClient, thread_id: str) -> str:
+    """Send a message that cannot be taken; return the code of the refusal, which must come in time."""
+    async with asyncio.timeout(REFUSED_WITHIN_S):
+        with pytest.raises(httpx.HTTPStatusError) as refused:
+            await user.ask(thread_id, sim(reply_tokens=5))
+    answer = refused.value.response
+    assert answer.status_code == httpx.codes.SERVICE_UNAVAILABLE
+    assert "retry-after" in answer.headers
+    return answer.json()["code"]
 
 
 @contextmanager

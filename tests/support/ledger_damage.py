@@ -235,6 +235,77 @@ async def quarter_rollup_doubled(db: Database) -> None:
     await db["usage_rollups"].insert_one(rollup | {"_id": rollup["_id"] + "0"})
 
 
+async def _rename(db: Database, group: str, kind: str, old: str, new: str) -> None:
+    """Move a name's counters to another name, in every document of a kind: all sums stay the same."""
+    async for rollup in db["usage_rollups"].find({"kind": kind, f"{group}.{old}": {"$exists": True}}):
+        moved = rollup[group].pop(old)
+        rollup[group][new] = moved
+        await db["usage_rollups"].replace_one({"_id": rollup["_id"]}, rollup)
+
+
+async def company_of_a_day_changed(db: Database) -> None:
+    await _rename(db, "users", "day_users", "u1~acme", "u1~other")
+
+
+async def user_of_quarters_changed(db: Database) -> None:
+    await _rename(db, "users", "quarter_users", "u1~acme", "u2~acme")
+
+
+async def model_of_days_changed(db: Database) -> None:
+    await _rename(db, "models", "day", "m", "another")
+
+
+async def model_of_quarters_changed(db: Database) -> None:
+    await _rename(db, "models", "quarter_users", "m", "another")
+
+
+async def quarter_of_a_day_changed(db: Database) -> None:
+    rollup = await db["usage_rollups"].find_one({"kind": "day"})
+    assert rollup is not None
+    quarter = next(iter(rollup["quarters"]))
+    other = str((int(quarter) + 1) % 96)
+    update = {"$rename": {f"quarters.{quarter}": f"quarters.{other}"}}
+    await db["usage_rollups"].update_one({"_id": rollup["_id"]}, update)
+
+
+async def tokens_moved_between_kinds_of_tokens(db: Database) -> None:
+    rollup = await db["usage_rollups"].find_one({"kind": "day_users"})
+    assert rollup is not None
+    key = next(iter(rollup["users"]))
+    update = {"$inc": {f"users.{key}.i": 5, f"users.{key}.o": -5}}
+    await db["usage_rollups"].update_one({"_id": rollup["_id"]}, update)
+
+
+async def active_quarters_changed(db: Database) -> None:
+    rollup = await db["usage_rollups"].find_one({"kind": "day_users"})
+    assert rollup is not None
+    key, counters = next(iter(rollup["users"].items()))
+    bits = next(name for name in ("a0", "a1") if name in counters)
+    await db["usage_rollups"].update_one({"_id": rollup["_id"]}, {"$inc": {f"users.{key}.{bits}": 1}})
+
+
+async def row_without_tokens(db: Database) -> None:
+    await db["transactions"].update_one({"_id": "usage:r2"}, {"$unset": {"tokens": 1}})
+
+
+async def row_without_usage_and_a_balance_moved(db: Database) -> None:
+    await db["transactions"].update_one({"_id": "usage:r4"}, {"$unset": {"usage": 1}})
+    await db["accounts"].update_one({"_id": "u2"}, {"$inc": {"balance": 1, "available": 1}})
+
+
+async def account_without_holds(db: Database) -> None:
+    await db["accounts"].update_one({"_id": "u1"}, {"$unset": {"holds": 1}})
+
+
+async def active_run_without_a_fence(db: Database) -> None:
+    await _insert_active(db, "r99")
+    await db["runs"].update_one({"_id": "r99"}, {"$unset": {"fence": 1}})
+
+
+async def rollups_lost(db: Database) -> None:
+    await db["usage_rollups"].delete_many({})
+
+
 Damage = Callable[[Database], Awaitable[None]]
 
 THE_TWELVE: dict[str, Damage] = {
@@ -279,4 +350,16 @@ MORE: list[tuple[Damage, set[str]]] = [
     (openings_rollup_moved, {"I12"}),
     (users_rollup_lost, {"I12"}),
     (quarter_rollup_doubled, {"I12"}),
+    (company_of_a_day_changed, {"I12"}),
+    (user_of_quarters_changed, {"I12"}),
+    (model_of_days_changed, {"I12"}),
+    (model_of_quarters_changed, {"I12"}),
+    (quarter_of_a_day_changed, {"I12"}),
+    (tokens_moved_between_kinds_of_tokens, {"I12"}),
+    (active_quarters_changed, {"I12"}),
+    (rollups_lost, {"I12"}),
+    (row_without_tokens, {"I1", "I2"}),
+    (row_without_usage_and_a_balance_moved, {"I1", "I2", "I6", "I12"}),
+    (account_without_holds, {"I1"}),
+    (active_run_without_a_fence, {"I6"}),
 ]

@@ -49,10 +49,6 @@ class Proxy:
         self.bytes_per_s: float | None = None
         self.swallowed_bytes = 0
 
-    @property
-    def connections(self) -> int:
-        return len(self._sides) // 2
-
     async def open(self) -> None:
         self._listener = await asyncio.start_server(self._accept, "127.0.0.1", 0)
         self.port = self._listener.sockets[0].getsockname()[1]

@@ -8,14 +8,18 @@ containers are used where a Docker engine answers, else servers of this machine 
 import asyncio
 import os
 import shutil
+import signal
 import sys
 import tempfile
 from collections.abc import AsyncGenerator, Callable, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlencode, urlsplit
+
+from pymongo import AsyncMongoClient
+from pymongo.errors import AutoReconnect, PyMongoError
 
 from embedded import probes, processes
 from embedded.part import Part
@@ -39,6 +43,9 @@ _PROBE: dict[Kind, Callable[[str], Probe]] = {
 }
 _FOLDER = "chat-tests-"
 _READY_WITHIN_S = 90.0
+_ENDED_WITHIN_S = 60.0
+_STEPPED_DOWN_S = 5
+_LOOK_EVERY_S = 0.05
 _MANAGEMENT_PORT = 15672
 
 
@@ -51,12 +58,19 @@ class Servers:
 
 
 class PrivateServers(Servers):
-    """Servers of this machine that a test may also disturb; one that dies is started again."""
+    """Servers of this machine that a test may also disturb; one that dies is started again.
 
-    def __init__(self, data_dir: Path, kinds: set[Kind]) -> None:
+    `db_url` names a database that is not ours: a member of a replica set, which is disturbed by having it
+    step down.
+    """
+
+    def __init__(self, data_dir: Path, kinds: set[Kind], *, db_url: str | None = None) -> None:
         ports = free_ports()
-        self.parts: dict[Kind, Part] = {kind: _PRIVATE[kind](data_dir, ports) for kind in kinds}
+        private = kinds - ({"db"} if db_url else set())
+        self.parts: dict[Kind, Part] = {kind: _PRIVATE[kind](data_dir, ports) for kind in private}
         super().__init__({kind: part.url for kind, part in self.parts.items()})
+        if db_url:
+            self.urls["db"] = _direct(db_url)
         if "amqp" in self.parts:
             self.management_url = self.parts["amqp"].management_url or ""
         self._supervisor = Supervisor(data_dir, [p for part in self.parts.values() for p in part.programs])
@@ -74,22 +88,70 @@ class PrivateServers(Servers):
         """Return the server's process, 0 while it does not run."""
         return (await self._supervisor.states())[self.parts[kind].program.name].pid
 
+    async def end(self, kind: Kind, number: signal.Signals) -> None:
+        """End a server, which its supervisor starts again; return once the old process is gone."""
+        if kind not in self.parts:
+            await _step_down(self.urls[kind])
+            return
+        pid = await self.pid(kind)
+        os.kill(pid, number)
+        async with asyncio.timeout(_ENDED_WITHIN_S):
+            while await self.pid(kind) == pid:
+                await asyncio.sleep(_LOOK_EVERY_S)
+
     async def until_ready(self, kind: Kind) -> None:
-        await self._supervisor.until_ready(self.parts[kind], within_s=_READY_WITHIN_S)
+        if kind in self.parts:
+            await self._supervisor.until_ready(self.parts[kind], within_s=_READY_WITHIN_S)
+        else:
+            await _until_primary(self.urls[kind])
+
+
+def _direct(db_url: str) -> str:
+    """Write a URL that leads to its first member only, as a proxy in between needs."""
+    parts = urlsplit(db_url)
+    credentials, at, hosts = parts.netloc.rpartition("@")
+    options = dict(parse_qsl(parts.query)) | {"directConnection": "true"}
+    options.pop("replicaSet", None)
+    netloc = f"{credentials}{at}{hosts.split(',')[0]}"
+    return parts._replace(netloc=netloc, path=parts.path or "/", query=urlencode(options)).geturl()
+
+
+async def _step_down(db_url: str) -> None:
+    """Have the primary give up its place for some seconds, in which it refuses all writes."""
+    async with AsyncMongoClient(db_url) as client:
+        with suppress(AutoReconnect):
+            await client.admin.command("replSetStepDown", _STEPPED_DOWN_S, force=True)
+
+
+async def _until_primary(db_url: str) -> None:
+    async with AsyncMongoClient(db_url, timeoutMS=5_000) as client, asyncio.timeout(_READY_WITHIN_S):
+        while True:
+            with suppress(PyMongoError):
+                if (await client.admin.command("hello"))["isWritablePrimary"]:
+                    return
+            await asyncio.sleep(_LOOK_EVERY_S)
 
 
 @asynccontextmanager
-async def private_servers(*kinds: Kind) -> AsyncGenerator[PrivateServers]:
-    """Run servers of this machine for the length of a block; their data goes with them."""
+async def private_servers(*kinds: Kind, db_url: str | None = None) -> AsyncGenerator[PrivateServers]:
+    """Run servers of this machine for the length of a block; their data goes with them.
+
+    `db_url` is used in place of a database of this machine.
+    """
     _end_dead_sessions()
     data_dir = Path(tempfile.mkdtemp(prefix=f"{_FOLDER}{os.getpid()}-"))
-    servers = PrivateServers(data_dir, set(kinds))
+    servers = PrivateServers(data_dir, set(kinds), db_url=db_url)
     try:
         await servers.open()
         yield servers
     finally:
         await asyncio.to_thread(_end, data_dir)
         await servers.close()
+
+
+def servers_to_break() -> AbstractAsyncContextManager[PrivateServers]:
+    """Run servers that tests break; the database is that of `TEST_DB_URL` where it is set."""
+    return private_servers(*KINDS, db_url=os.environ.get("TEST_DB_URL"))
 
 
 @asynccontextmanager

@@ -109,7 +109,8 @@ class Answer:
     def _full_text(self) -> str:
         behaviour = self.behaviour
         if behaviour.reply_tokens is not None:
-            text = " ".join(f"t{i}" for i in range(1, behaviour.reply_tokens + 1))
+            mark = "".join(secrets.choice("abcdefgh") for _ in range(4)) if behaviour.signed else ""
+            text = " ".join(f"t{i}{mark}" for i in range(1, behaviour.reply_tokens + 1))
         elif behaviour.reply is not None:
             text = behaviour.reply
         else:

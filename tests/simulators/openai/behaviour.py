@@ -57,6 +57,8 @@ class Behaviour(BaseModel):
     reply: str | None = None
     reply_tokens: int | None = Field(default=None, ge=0)
     """Answer with `t1 t2 t3 …`, so that a missing or doubled piece shows. Beats `reply`."""
+    signed: bool = False
+    """Mark each token of `reply_tokens` with letters of the response's own: `t1abc t2abc …`."""
     refusal: bool = False
     tokens_per_s: float | None = Field(default=None, gt=0)
     """None: as fast as the socket takes them."""

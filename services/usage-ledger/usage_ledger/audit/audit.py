@@ -1,17 +1,18 @@
 """Runs the audit over the collections."""
 
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from common.clock import Clock
 from common.mongo.client import Database, Document
-from common.usage_rollup import INCREMENTS, TRANSACTIONS, USAGE_KINDS, quarter_start
+from common.usage_rollup import INCREMENTS, TRANSACTIONS, USAGE_KINDS, day_start, quarter_start
 from usage_ledger.audit import runs
-from usage_ledger.audit.chain import GRACE, Chain, check_account, check_hold_ages, excess_of
+from usage_ledger.audit.chain import GRACE, Chain, check_account, check_hold_ages, excess_after
 from usage_ledger.audit.days import Days
-from usage_ledger.audit.reading import Reading, Windows, reading
-from usage_ledger.audit.violation import Violation
+from usage_ledger.audit.reading import Reading, Windows, ahead, reading
+from usage_ledger.audit.violation import Code, Violation
 from usage_ledger.domain.transaction import correction_id, usage_id
 from usage_ledger.store.holds import RUNS
 from usage_ledger.store.journal import ACCOUNTS, OUTBOX
@@ -22,6 +23,21 @@ _IDS_MAX = 100
 _ACTIVE_SHOWN: Document = dict.fromkeys(
     ("thread_id", "fence", "response_id", "text", "started_at", "lease_until", "usage"), 1
 )
+_ROW_SHOWN: Document = dict.fromkeys(
+    (
+        *("user_id", "company", "kind", "tokens", "balance_before", "balance_after", "sequence", "at"),
+        *("actor", "reason", "run_id", "attempt", "model", "usage", "estimated", "provisional"),
+        *("hold_tokens", "overage", "requested", "grant_before", "grant_after"),
+        *("quota_before", "quota_after", "effective_at", "source_event"),
+    ),
+    1,
+)
+_EXCESS_SHOWN: Document = dict.fromkeys(("kind", "tokens", "overage", "sequence"), 1)
+_DAMAGED = (KeyError, TypeError, ValueError, AttributeError)
+"""What comes of a document that lacks a field, or has another type in it."""
+
+Piece = tuple[datetime, list[Document], list[Document]]
+"""Runs that ended in a piece of time, and the rows of it, with the time where it ends."""
 
 
 @dataclass(slots=True)
@@ -38,8 +54,8 @@ class Audit:
     """One pass. With `account`, of that account only; with `since`, of what came from that quarter hour on.
 
     Rows and the ends of runs are read once, in the order of time, and after them the accounts, so that an
-    account is never older than the rows that it is compared with. A few numbers for each account and day
-    are in memory, and `batch_max` documents.
+    account is never older than the rows that it is compared with. A few numbers for each account are in
+    memory, the counters of one day, and twice `batch_max` rows and runs.
     """
 
     def __init__(
@@ -58,7 +74,8 @@ class Audit:
         self._account = account
         self._since = quarter_start(since) if since else None
         self._batch_max = batch_max
-        self._days = Days(db, self._since)
+        live_from = quarter_start(self._started_at - GRACE)
+        self._days = Days(db, since=self._since, live_from=live_from)
         self._chains: dict[str, Chain] = {}
         self._pairs = runs.Pairs()
         self.counts = Counts()
@@ -70,8 +87,6 @@ class Audit:
             yield violation
 
     async def _checks(self) -> AsyncIterator[Violation]:
-        if self._account is None:
-            await self._days.start()
         async with reading(self._db, batch_max=self._batch_max) as source:
             checks = [self._check_rows, self._check_accounts, self._check_owners, self._check_pairs]
             if self._account is None:
@@ -80,61 +95,91 @@ class Audit:
                 async for violation in check(source):
                     yield violation
         if self._account is None:
-            for violation in await self._days.compare():
+            async for violation in self._days.compare_live():
                 yield violation
 
     async def _check_rows(self, source: Reading) -> AsyncIterator[Violation]:
-        async for rows in self._rows(source):
-            for row in rows:
+        if self._account is not None:
+            for row in await source.find(TRANSACTIONS, {"user_id": self._account}, _ROW_SHOWN):
                 for violation in self._add_row(row):
                     yield violation
-
-    async def _rows(self, source: Reading) -> AsyncIterator[list[Document]]:
-        if self._account is not None:
-            yield await source.find(TRANSACTIONS, {"user_id": self._account})
             return
-        start = self._since or self._days.first() or self._started_at
-        # The clocks of other ledgers may be ahead of this one.
-        end = max(start, self._started_at + GRACE)
-        if self._since is None:
-            # What no rollup knows of is little, or much is wrong.
-            yield await source.find(TRANSACTIONS, {"at": {"$lt": start}})
-        windows = Windows(start, end, batch_max=self._batch_max)
-        while piece := windows.next():
-            ended = await source.find(RUNS, {"finished_at": piece}, runs.RUN_SHOWN)
-            rows = await source.find(TRANSACTIONS, {"at": piece})
-            windows.found(max(len(rows), len(ended)))
+        async for until, ended, rows in ahead(self._pieces(source)):
             self.counts.runs += len(ended)
             for run in ended:
                 self._pairs.add_run(run)
-            yield rows
-        yield await source.find(TRANSACTIONS, {"at": {"$gte": end}})
+            for row in rows:
+                for violation in self._add_row(row):
+                    yield violation
+            # Whoever shares this process has a turn.
+            await asyncio.sleep(0)
+            async for violation in self._days.compare(until):
+                yield violation
 
-    def _add_row(self, row: Document) -> Iterator[Violation]:
+    async def _pieces(self, source: Reading) -> AsyncIterator[Piece]:
+        start = self._since or await self._first()
+        self._days.start(start)
+        # The clocks of other ledgers may be ahead of this one.
+        end = max(start, self._started_at + GRACE)
+        windows = Windows(start, end, batch_max=self._batch_max)
+        async with reading(self._db, batch_max=self._batch_max) as source_of_runs:
+            while piece := windows.next():
+                limit = windows.limit
+                ended, rows = await asyncio.gather(
+                    source_of_runs.find(RUNS, {"finished_at": piece}, runs.RUN_SHOWN, limit=limit),
+                    source.find(TRANSACTIONS, {"at": piece}, _ROW_SHOWN, limit=limit),
+                )
+                if windows.took(max(len(rows), len(ended))):
+                    yield windows.at, ended, rows
+        yield end, [], await source.find(TRANSACTIONS, {"at": {"$gte": end}}, _ROW_SHOWN)
+
+    async def _first(self) -> datetime:
+        """Return the day from which on there are rows, or rollups."""
+        day = await self._days.first() or day_start(self._started_at)
+        earlier = {"at": {"$lt": day}}
+        row = await self._db[TRANSACTIONS].find_one(earlier, {"at": 1}, sort=[("at", 1)])
+        return day_start(row["at"]) if row else day
+
+    def _add_row(self, row: Document) -> Iterable[Violation]:
+        """Check a row. One that cannot be read is a violation, and keeps no other from being checked."""
         self.counts.rows += 1
+        try:
+            self._days.add(row)
+            return self._follow(row)
+        except _DAMAGED as error:
+            return (_unreadable("I2", "row", row, error),)
+
+    def _follow(self, row: Document) -> list[Violation]:
         user_id = row["user_id"]
         chain = self._chains.get(user_id)
         if chain is None:
             chain = self._chains[user_id] = Chain(user_id, from_start=self._since is None)
-        yield from chain.add(row)
-        self._days.add(row)
+        found = list(chain.add(row))
         if row["kind"] in USAGE_KINDS:
-            yield from self._pairs.add_row(row)
+            found += self._pairs.add_row(row)
+        return found
 
     async def _check_accounts(self, source: Reading) -> AsyncIterator[Violation]:
         async for account in self._accounts(source):
             self.counts.accounts += 1
-            user_id = account["_id"]
-            for violation in check_account(account):
-                yield violation
-            if account["holds"]:
-                async for violation in self._check_holds(source, account):
+            chain = self._chains.pop(account["_id"], None)
+            try:
+                async for violation in self._check_account(source, account, chain):
                     yield violation
-            chain = self._chains.pop(user_id, None)
-            if chain is None and self._since is None:
-                chain = Chain(user_id, from_start=True)
-            if chain is None:
-                continue
+            except _DAMAGED as error:
+                yield _unreadable("I1", "account", account, error)
+
+    async def _check_account(
+        self, source: Reading, account: Document, chain: Chain | None
+    ) -> AsyncIterator[Violation]:
+        for violation in check_account(account):
+            yield violation
+        if account["holds"]:
+            async for violation in self._check_holds(source, account):
+                yield violation
+        if chain is None and self._since is None:
+            chain = Chain(account["_id"], from_start=True)
+        if chain is not None:
             async for violation in self._check_end(source, account, chain):
                 yield violation
 
@@ -155,26 +200,28 @@ class Audit:
 
     async def _check_end(self, source: Reading, account: Document, chain: Chain) -> AsyncIterator[Violation]:
         if chain.sequence is not None and account["sequence"] > chain.sequence:
-            # What was booked since the rows were read.
+            # What was booked since the rows were read, or came late.
             between = {"$gt": chain.sequence, "$lte": account["sequence"]}
-            for row in await source.find(TRANSACTIONS, {"user_id": account["_id"], "sequence": between}):
-                for violation in self._add_late(chain, row):
-                    yield violation
+            wanted = {"user_id": account["_id"], "sequence": between}
+            rows = await source.find(TRANSACTIONS, wanted, _ROW_SHOWN)
+            self.counts.rows += len(rows)
+            for violation in chain.add_late(rows, account):
+                yield violation
+            for row in rows:
+                if row["kind"] in USAGE_KINDS:
+                    for violation in self._pairs.add_row(row):
+                        yield violation
         for violation in chain.end(account):
             yield violation
         excess = chain.excess
         if self._since is not None and account["available"] < -excess:
-            rows = await source.find(TRANSACTIONS, {"user_id": account["_id"]})
-            excess = sum(excess_of(row) for row in rows)
+            excess = 0
+            rows = await source.find(TRANSACTIONS, {"user_id": account["_id"]}, _EXCESS_SHOWN)
+            for row in sorted(rows, key=lambda row: row["sequence"]):
+                excess = excess_after(excess, row)
         if account["available"] < -excess:
             what = f"{account['available']} are available, of which {excess} are explained"
             yield Violation(code="I3", what=what, ids={"account": account["_id"]})
-
-    def _add_late(self, chain: Chain, row: Document) -> Iterator[Violation]:
-        self.counts.rows += 1
-        yield from chain.add(row)
-        if row["kind"] in USAGE_KINDS:
-            yield from self._pairs.add_row(row)
 
     async def _check_holds(self, source: Reading, account: Document) -> AsyncIterator[Violation]:
         for violation in check_hold_ages(account, hold_ttl=self._hold_ttl, now=self._started_at):
@@ -203,28 +250,33 @@ class Audit:
             rows = {row["_id"]: row async for row in source.by_id(TRANSACTIONS, row_ids)}
             found = {run["_id"]: run async for run in source.by_id(RUNS, run_ids, runs.RUN_SHOWN)}
             for run_id in run_ids:
-                for violation in runs.check_run(
-                    run_id,
-                    found.get(run_id),
-                    rows.get(usage_id(run_id)),
-                    rows.get(correction_id(run_id)),
-                    settled_until=self._started_at - GRACE,
-                ):
-                    yield violation
+                row, correction = rows.get(usage_id(run_id)), rows.get(correction_id(run_id))
+                settled_until = self._started_at - GRACE
+                try:
+                    for violation in runs.check_run(
+                        run_id, found.get(run_id), row, correction, settled_until=settled_until
+                    ):
+                        yield violation
+                except _DAMAGED as error:
+                    yield _unreadable("I6", "run", {"_id": run_id}, error)
 
     async def _check_active(self, _source: Reading) -> AsyncIterator[Violation]:
         """What goes on is read anew: of two runs in a thread, one may have ended when the other began."""
         active = self._db[RUNS].find({"state": runs.ACTIVE}, _ACTIVE_SHOWN)
-        going_on = [run async for run in active.batch_size(self._batch_max)]
+        going_on: list[Document] = []
+        async for run in active.batch_size(self._batch_max):
+            if missing := sorted(_ACTIVE_SHOWN.keys() - run.keys()):
+                yield _unreadable("I6", "run", run, KeyError(*missing))
+            else:
+                going_on.append(run)
         row_ids = [usage_id(run["_id"]) for run in going_on]
         async with reading(self._db, batch_max=self._batch_max) as source:
             settled = {row["run_id"] async for row in source.by_id(TRANSACTIONS, row_ids, {"run_id": 1})}
             abandoned_before = self._started_at - 2 * self._hold_ttl - 2 * GRACE
             for violation in runs.check_active(going_on, settled, abandoned_before=abandoned_before):
-                still = await source.find(
-                    RUNS, {"_id": violation.ids["run"], "state": runs.ACTIVE}, {"_id": 1}
-                )
-                if still:
+                run_ids = list(violation.ids.values())
+                still = await source.find(RUNS, {"_id": {"$in": run_ids}, "state": runs.ACTIVE}, {"_id": 1})
+                if len(still) == len(run_ids):
                     yield violation
 
     async def _check_relays(self, _source: Reading) -> AsyncIterator[Violation]:
@@ -233,3 +285,8 @@ class Audit:
             oldest = await self._db[name].find_one({"at": {"$lt": before}}, {"_id": 1})
             if oldest is not None:
                 yield Violation(code="I10", what=what, ids={name: oldest["_id"]})
+
+
+def _unreadable(code: Code, what: str, document: Document, error: Exception) -> Violation:
+    ids = {what: str(document["_id"])}
+    return Violation(code=code, what=f"the {what} cannot be read: {type(error).__name__} {error}", ids=ids)

@@ -1,12 +1,13 @@
 """Checks each account against its rows, which come in the order of time."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
 from typing import Any
 
 from common.mongo.client import Document
 from usage_ledger.audit.causes import Causes
 from usage_ledger.audit.violation import Code, Violation
+from usage_ledger.domain.transaction import usage_id
 
 GRACE = timedelta(seconds=60)
 _AHEAD_MAX = 100
@@ -19,8 +20,8 @@ class Chain:
     row carries the balance before it. Rows may come a little out of order, by as much as the clocks of
     two ledgers differ: one that is ahead waits for those before it.
 
-    `excess` is what may have taken `available` below zero: a hold never takes more than there is, and
-    what a settlement takes beyond its hold is its overage.
+    `excess` is how far `available` may be below zero: a hold never takes more than there is, and what a
+    settlement takes beyond its hold is its overage. What comes in pays for it first.
     """
 
     __slots__ = ("_ahead", "_balance", "_causes", "_from_start", "excess", "sequence", "user_id")
@@ -36,7 +37,45 @@ class Chain:
         self._causes = Causes()
         self._ahead: dict[int, Document] = {}
 
-    def add(self, row: Document) -> Iterator[Violation]:
+    def add(self, row: Document) -> Iterable[Violation]:
+        """Follow a row. Raises KeyError or TypeError when it lacks a field, or has another type in it."""
+        return () if self._took_usage(row) else self._add(row)
+
+    def add_late(self, rows: Iterable[Document], account: Document) -> Iterator[Violation]:
+        """Follow the rows that the account has beyond this one, some of which may have come already."""
+        self._ahead = {s: row for s, row in self._ahead.items() if s > account["sequence"]}
+        for row in rows:
+            yield from self.add(row)
+
+    def _took_usage(self, row: Document) -> bool:
+        """Follow the row that nearly all rows are: of usage, next in turn, and right in every way."""
+        sequence: int = row["sequence"]
+        if row["kind"] != "usage" or self._ahead or self.sequence != sequence - 1:
+            return False
+        before, tokens, usage, hold_tokens = (
+            row["balance_before"],
+            row["tokens"],
+            row["usage"],
+            row["hold_tokens"],
+        )
+        after, overage = before + tokens, max(0, -tokens - hold_tokens)
+        excess = self.excess + overage
+        is_right = (
+            before == self._balance
+            and row["balance_after"] == after
+            and -tokens == usage["input_tokens"] + usage["output_tokens"]
+            and row["overage"] == overage
+            and row["actor"]
+            and row["reason"]
+            and row["_id"] == usage_id(row["run_id"])
+            and (after >= -excess or not self._from_start)
+        )
+        if not is_right:
+            return False
+        self.sequence, self._balance, self.excess = sequence, after, excess
+        return True
+
+    def _add(self, row: Document) -> Iterator[Violation]:
         sequence = row["sequence"]
         known = self.sequence
         if known is None:
@@ -85,7 +124,7 @@ class Chain:
             yield self._violation("I9", what, row)
         self.sequence = sequence
         self._balance += tokens
-        self.excess += excess_of(row)
+        self.excess = excess_after(self.excess, row)
         if self._from_start and self._balance < -self.excess:
             what = f"row {sequence} leaves {self._balance}, of which {self.excess} are explained"
             yield self._violation("I3", what, row)
@@ -102,17 +141,17 @@ class Chain:
         return Violation(code=code, what=what, ids=ids)
 
 
-def excess_of(row: Document) -> int:
-    """Say by how much a row may take `available` below zero."""
+def excess_after(excess: int, row: Document) -> int:
+    """Say how far `available` may be below zero after a row, from how far it might be before it."""
     overage: int = row.get("overage", 0)
     tokens: int = row["tokens"]
     match row["kind"]:
         case "usage":
-            return overage
+            return excess + overage
         case "adjustment" | "quota" | "correction":
-            return max(0, -tokens)
+            return max(0, excess - tokens)
         case _:
-            return 0
+            return max(0, excess - max(0, tokens))
 
 
 def check_account(account: Document) -> Iterator[Violation]:

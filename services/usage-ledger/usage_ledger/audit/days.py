@@ -1,166 +1,248 @@
-"""Compares the rollups of each day with the rows of the day."""
+"""Compares the rollups with a recount of the rows: every quarter, company, user and model of each day.
 
-from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+A day is recounted while its rows come by and compared once they have, so one day is in memory at a time.
+What is still growing is recounted last, from rows that are read in one moment with their rollups.
+"""
+
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 
 from common.mongo.client import Database, Document
-from common.mongo.usage import Documents, usage_snapshot
+from common.mongo.usage import usage_snapshot
 from common.usage_rollup import (
     BIT_FIELDS,
     DAY,
-    INCREMENTS,
+    QUARTER,
+    QUARTERS_PER_DAY,
     ROLLUPS,
-    USAGE_KINDS,
+    TOTALS_KEY,
     Kind,
     Span,
     day_start,
     quarter_of_day,
 )
+from usage_ledger.audit.recount import Counters, Quarter, add_row, bits, sums_of, without_zeros
 from usage_ledger.audit.violation import Violation
 
-Sums = dict[str, int]
-"""The counters F and K of `common.usage_rollup`, added up; what is zero is left out."""
+Groups = dict[str, dict[str, Counters]]
+"""Counters by group and name. Groups are those of a day's documents, and `users` and `models` of quarters."""
 
 _KINDS: tuple[Kind, ...] = ("day", "day_users", "quarter_users")
+_TRIES_MAX = 3
+_QUARTER_S = QUARTER.total_seconds()
+_FOREVER = datetime(9999, 1, 1, tzinfo=UTC)
 
 
 class Days:
-    """The sums of the rows of each UTC day, beside what the rollups said before the rows were read.
+    """Counts rows by quarters, and compares each UTC day that is over with its rollups.
 
-    With `since`, the start of a quarter of an hour, only what came from then on is compared. Documents of
-    a whole day are taken less their day's earlier quarters, so they still have to agree with those.
+    With `since`, the start of a quarter of an hour, only what came from then on is compared. What a day's
+    documents say as a whole must then agree with what they say of their quarters. Rows from `live_from` on
+    may still come, so they are read by `compare_live`.
     """
 
-    def __init__(self, db: Database, since: datetime | None) -> None:
+    def __init__(self, db: Database, *, since: datetime | None, live_from: datetime) -> None:
         self._db = db
         self._since = since
-        self._before: dict[datetime, dict[str, Sums]] = {}
-        self._rows: defaultdict[int, defaultdict[str, int]] = defaultdict(lambda: defaultdict(int))
+        self._live_from = max(live_from, since) if since else live_from
+        self._live_quarter = _quarter_of(self._live_from)
+        self._quarters: dict[int, Quarter] = {}
+        self._compared = self._live_from
 
-    async def start(self) -> None:
-        """Remember what the rollups say now."""
-        first = day_start(self._since) if self._since else None
-        wanted = {"kind": "day"} | ({"at": {"$gte": first}} if first else {})
-        days = {document["at"] async for document in self._db[ROLLUPS].find(wanted, {"at": 1})}
-        async for increment in self._db[INCREMENTS].find({}, {"parts.at": 1}):
-            days |= {day_start(part["at"]) for part in increment["parts"]}
-        for day in days:
-            if first is None or day >= first:
-                self._before[day] = await self._totals(day)
+    def start(self, at: datetime) -> None:
+        """Say from when on rows will be added."""
+        self._compared = day_start(at)
 
-    def first(self) -> datetime | None:
+    async def first(self) -> datetime | None:
         """Return the first day that has rollups."""
-        return min(self._before, default=None)
+        found = await self._db[ROLLUPS].find_one({"kind": "day"}, {"at": 1}, sort=[("at", 1)])
+        return found["at"] if found else None
 
     def add(self, row: Document) -> None:
-        # By hand, since this is done for every row there is.
-        sums, kind = self._rows[row["at"].toordinal()], row["kind"]
-        if kind in USAGE_KINDS:
-            usage = row["usage"]
-            sums["i"] += usage["input_tokens"]
-            sums["c"] += usage["cached_tokens"]
-            sums["o"] += usage["output_tokens"]
-            sums["r"] += usage["reasoning_tokens"]
-            sums["n"] += kind == "usage"
-            sums["e"] += row["estimated"] - (kind != "usage")
-        if kind != "usage":
-            sums[f"x_{kind}"] += 1
-            sums[f"t_{kind}"] += row["tokens"]
+        quarter = _quarter_of(row["at"])
+        if quarter < self._live_quarter:
+            counted = self._quarters.get(quarter)
+            if counted is None:
+                counted = self._quarters[quarter] = Quarter()
+            add_row(counted, row)
 
-    async def compare(self) -> list[Violation]:
-        """Compare all days. A day that moves meanwhile lies between what was said before and after."""
-        violations: list[Violation] = []
-        rows_by_day = {_day(ordinal): _without_zeros(sums) for ordinal, sums in self._rows.items()}
-        for day in sorted(self._before.keys() | rows_by_day.keys()):
-            rows = rows_by_day.get(day, {})
-            before = self._before.get(day, totals_of({}, None))
-            if any(sums != expected for sums, expected in _beside(rows, before)):
-                violations += _differences(day, rows, before, await self._totals(day))
-        return violations
+    async def compare(self, until: datetime) -> AsyncIterator[Violation]:
+        """Compare the days that are over by now, and forget them: all rows before `until` were added."""
+        end = day_start(min(until, self._live_from))
+        start, self._compared = self._compared, max(end, self._compared)
+        if start >= end:
+            return
+        stored: dict[datetime, list[Document]] = {}
+        for kind in _KINDS:
+            wanted = {"kind": kind, "at": {"$gte": start, "$lt": end}}
+            async for document in self._db[ROLLUPS].find(wanted):
+                stored.setdefault(day_start(document["at"]), []).append(document)
+        day = start
+        while day < end:
+            counted = self._counted(day)
+            documents = stored.pop(day, [])
+            if counted or documents:
+                async for violation in self._compare_day(day, counted, documents):
+                    yield violation
+            day += DAY
 
-    async def _totals(self, day: datetime) -> dict[str, Sums]:
-        """Add up the documents of one day, read in one snapshot with what is not folded yet."""
-        since = max(day, self._since) if self._since else day
-        found: Documents = {}
+    async def compare_live(self) -> AsyncIterator[Violation]:
+        """Compare the days that are not over; what may move is read together, in one moment."""
+        found: list[Violation] = []
+        for _ in range(_TRIES_MAX):
+            found = await self._live_differences()
+            if not found:
+                return
+        for violation in found:
+            yield violation
+
+    async def _compare_day(
+        self, day: datetime, counted: Mapping[int, Quarter], documents: list[Document]
+    ) -> AsyncIterator[Violation]:
+        first = self._first_quarter(day)
+        if not differences(day, counted, documents, first):
+            return
+        # Increments may be under way to the documents, so the two are read once more, in one moment.
+        async with usage_snapshot(self._db) as snapshot:
+            within = Span(day, day + DAY)
+            again = [found for kind in _KINDS async for found in snapshot.documents(kind, within)]
+        for violation in differences(day, counted, again, first):
+            yield violation
+
+    async def _live_differences(self) -> list[Violation]:
+        first_day = day_start(self._live_from)
+        counted: dict[datetime, dict[int, Quarter]] = {first_day: self._counted(first_day, keep=True)}
+        stored: dict[datetime, list[Document]] = {}
+        fresh: dict[int, Quarter] = {}
         async with usage_snapshot(self._db) as snapshot:
             for kind in _KINDS:
-                within = Span(since if kind == "quarter_users" else day, day + DAY)
-                found[kind] = [document async for document in snapshot.documents(kind, within)]
-        return totals_of(found, since if since > day else None)
+                async for document in snapshot.documents(kind, Span(first_day, _FOREVER)):
+                    stored.setdefault(day_start(document["at"]), []).append(document)
+            async for row in snapshot.rows(Span(self._live_from, _FOREVER)):
+                add_row(fresh.setdefault(_quarter_of(row["at"]), Quarter()), row)
+        for quarter, of_quarter in fresh.items():
+            at = _start_of(quarter)
+            counted.setdefault(day_start(at), {})[quarter_of_day(at)] = of_quarter
+        return [
+            violation
+            for day in sorted(counted.keys() | stored.keys())
+            for violation in differences(
+                day, counted.get(day, {}), stored.get(day, []), self._first_quarter(day)
+            )
+        ]
+
+    def _counted(self, day: datetime, *, keep: bool = False) -> dict[int, Quarter]:
+        """Take the quarters of a day, numbered within it."""
+        first = _quarter_of(day)
+        take = self._quarters.get if keep else self._quarters.pop
+        taken = ((number, take(first + number, None)) for number in range(QUARTERS_PER_DAY))
+        return {number: quarter for number, quarter in taken if quarter is not None}
+
+    def _first_quarter(self, day: datetime) -> int:
+        """Say from which quarter of the day on rows were counted."""
+        return quarter_of_day(self._since) if self._since and day_start(self._since) == day else 0
 
 
-def totals_of(documents: Documents, since: datetime | None) -> dict[str, Sums]:
-    """Add up what a day's documents say from `since` on: four times the same, users without other rows."""
-    first = quarter_of_day(since) if since else 0
-    days, users = documents.get("day", []), documents.get("day_users", [])
-    quarters = [(int(number), sums) for day in days for number, sums in day.get("quarters", {}).items()]
-    earlier = _sum(sums for number, sums in quarters if number < first)
-    earlier_of_users = {field: value for field, value in earlier.items() if "_" not in field}
-    return {
-        "day": _without_zeros(_sum(sums for number, sums in quarters if number >= first)),
-        "day.totals": _less(_sum_of(days, "totals"), earlier),
-        "day_users": _less(_sum_of(users, "users"), earlier_of_users),
-        "quarter_users": _without_zeros(_sum_of(documents.get("quarter_users", []), "users")),
-    }
+def differences(
+    day: datetime, counted: Mapping[int, Quarter], documents: Iterable[Document], first: int
+) -> list[Violation]:
+    """Compare a day's documents with its rows from the quarter `first` on."""
+    stored = _merged(documents)
+    has_kinds = any("_" in field for sums in stored.get("users", {}).values() for field in sums)
+    expected = _expected(counted, has_kinds=has_kinds)
+    if first:
+        # The day began before the first row that was counted, so its parts are held against its quarters.
+        quarters = stored.get("quarters", {}).values()
+        whole, of_usage = sums_of(quarters), sums_of(quarters, of_usage=True)
+        given = ("totals", "models", "users")
+        expected |= {"totals": {"all": whole}, "models": {"all": of_usage}, "users": {"all": of_usage}}
+        stored |= {
+            name: {"all": sums_of(stored.get(name, {}).values(), of_usage=name != "totals")} for name in given
+        }
+        stored = {name: group for name, group in stored.items() if _is_from(name, first)}
+        stored["quarters"] = {n: sums for n, sums in stored.get("quarters", {}).items() if int(n) >= first}
+    return list(_differing(day, stored, expected))
 
 
-def _sum_of(documents: Iterable[Document], group: str) -> Sums:
-    return _sum(stored for document in documents for stored in document.get(group, {}).values())
+def _is_from(group: str, first: int) -> bool:
+    _, _, number = group.partition(" of quarter ")
+    return not number or int(number) >= first
 
 
-def _sum(stored: Iterable[Mapping[str, int]]) -> Sums:
-    sums: Sums = {}
-    for counters in stored:
-        for field, value in counters.items():
-            sums[field] = sums.get(field, 0) + value
-    for field in BIT_FIELDS:
-        sums.pop(field, None)
+def _merged(documents: Iterable[Document]) -> Groups:
+    """Add up a day's documents by what they count; increments that are not folded are such documents too."""
+    groups: Groups = {}
+    for document in documents:
+        suffix = ""
+        if document["kind"] == "quarter_users":
+            suffix = f" of quarter {quarter_of_day(document['at'])}"
+        for name in ("quarters", "totals", "models", "users"):
+            of_group = document.get(name)
+            if not of_group:
+                continue
+            group = groups.setdefault(name + suffix, {})
+            for key, stored in of_group.items():
+                known = group.get(key)
+                group[key] = stored if known is None else _added(known, stored)
+    return groups
+
+
+def _added(known: Counters, stored: Counters) -> Counters:
+    sums = dict(known)
+    for field, value in stored.items():
+        before = sums.get(field, 0)
+        sums[field] = before | value if field in BIT_FIELDS else before + value
     return sums
 
 
-def _less(sums: Sums, earlier: Sums) -> Sums:
-    fields = sums.keys() | earlier.keys()
-    return _without_zeros({field: sums.get(field, 0) - earlier.get(field, 0) for field in fields})
+def _expected(counted: Mapping[int, Quarter], *, has_kinds: bool) -> Groups:
+    """Say what the documents of a day must be, from its rows; `has_kinds`: users have other rows, too."""
+    groups: Groups = {"quarters": {}, "totals": {}, "models": {}, "users": {}}
+    for number, quarter in counted.items():
+        whole = sums_of(quarter.models.values()) | quarter.kinds
+        groups["quarters"][str(number)] = whole
+        groups["totals"][TOTALS_KEY] = _added(groups["totals"].get(TOTALS_KEY, {}), whole)
+        of_day = groups["users"]
+        for key, sums in quarter.users.items():
+            of_user = sums | bits(number) if sums["n"] else sums
+            of_day[key] = _added(of_day[key], of_user) if key in of_day else of_user
+        if has_kinds:
+            for key, kinds in quarter.kinds_of_users.items():
+                of_day[key] = _added(of_day.get(key, {}), kinds)
+        for model, sums in quarter.models.items():
+            known = groups["models"].get(model)
+            groups["models"][model] = sums if known is None else _added(known, sums)
+        groups[f"users of quarter {number}"] = quarter.users
+        groups[f"models of quarter {number}"] = quarter.models
+    return groups
 
 
-def _without_zeros(sums: Mapping[str, int]) -> Sums:
-    return {field: value for field, value in sums.items() if value}
-
-
-def _day(ordinal: int) -> datetime:
-    return datetime.fromordinal(ordinal).replace(tzinfo=UTC)
-
-
-def _beside(rows: Sums, totals: Mapping[str, Sums]) -> Iterator[tuple[Sums, Sums]]:
-    return ((sums, _expected(name, rows)) for name, sums in totals.items())
-
-
-def _expected(name: str, rows: Sums) -> Sums:
-    if not name.endswith("_users"):
-        return rows
-    return {field: value for field, value in rows.items() if "_" not in field}
-
-
-def _count(sums: Sums) -> int:
-    """Count rows; a row of usage is a run."""
-    return sum(value for field, value in sums.items() if field == "n" or field.startswith("x_"))
-
-
-def _differences(
-    day: datetime, rows: Sums, before: Mapping[str, Sums], after: Mapping[str, Sums]
-) -> Iterator[Violation]:
-    for name, sums in after.items():
-        expected = _expected(name, rows)
-        if sums == expected:
+def _differing(day: datetime, stored: Groups, expected: Groups) -> Iterator[Violation]:
+    for name in sorted(stored.keys() | expected.keys()):
+        counted = without_zeros(expected.get(name, {}))
+        if counted == stored.get(name, {}):
             continue
-        has_moved = sums != before[name]
-        if has_moved and _count(before[name]) <= _count(expected) <= _count(sums):
+        said = without_zeros(stored.get(name, {}))
+        if " of quarter " in name:
+            # A day's documents may count what a quarter's do not.
+            said = {key: {f: v for f, v in sums.items() if "_" not in f} for key, sums in said.items()}
+            said = without_zeros(said)
+        if said == counted:
             continue
-        what = f"{name} has {_said(sums)}, the rows have {_said(expected)}"
-        yield Violation(code="I12", what=what, ids={"day": f"{day:%Y-%m-%d}"})
+        keys = [key for key in sorted(said.keys() | counted.keys()) if said.get(key) != counted.get(key)]
+        what = f"{name}: {_said(said.get(keys[0], {}))}, the rows have {_said(counted.get(keys[0], {}))}"
+        more = f", and {len(keys) - 1} more" if len(keys) > 1 else ""
+        yield Violation(code="I12", what=what + more, ids={"day": f"{day:%Y-%m-%d}", "key": keys[0]})
 
 
-def _said(sums: Sums) -> str:
-    tokens = sums.get("i", 0) + sums.get("o", 0)
-    return f"{sums.get('n', 0)} runs with {tokens} tokens and {_count(sums) - sums.get('n', 0)} other rows"
+def _said(sums: Mapping[str, int]) -> str:
+    return ", ".join(f"{field}={value}" for field, value in sorted(sums.items())) or "nothing"
+
+
+def _quarter_of(at: datetime) -> int:
+    """Number the quarters of all time."""
+    return int(at.timestamp() // _QUARTER_S)
+
+
+def _start_of(quarter: int) -> datetime:
+    return datetime.fromtimestamp(quarter * _QUARTER_S, UTC)

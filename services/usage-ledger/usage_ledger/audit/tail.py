@@ -15,12 +15,14 @@ from common.metrics import LEDGER_AUDITED_AT, LEDGER_VIOLATIONS
 from common.mongo.client import Database
 from common.usage_rollup import DAY, day_start
 from usage_ledger.audit.audit import Audit
-from usage_ledger.audit.violation import CODES
+from usage_ledger.audit.violation import CODES, Violation
 
 log = get_logger()
 
 _OVERLAP = timedelta(minutes=2)
 _BATCH_MAX = 500
+_LOGGED_MAX = 100
+"""Violations that are logged of one pass. The metric counts all of them."""
 _SHARE_MAX = 0.1
 """Of the time, at most so much is spent auditing: a pass that takes long is followed by a longer pause."""
 
@@ -38,6 +40,7 @@ class TailAudit:
         self._hold_ttl = hold_ttl
         self._since: datetime | None = None
         self._found: Counter[str] = Counter()
+        self._logged: set[Violation] = set()
 
     async def run(self, every_s: float) -> None:
         """Audit until cancelled. A pass that could not look is logged, and its metric of the time stands."""
@@ -60,15 +63,24 @@ class TailAudit:
         two_days = day_start(now) - DAY
         since = max(self._since or two_days, two_days)
         found: Counter[str] = Counter()
+        seen: set[Violation] = set()
         audit = Audit(self._db, self._clock, hold_ttl=self._hold_ttl, since=since, batch_max=_BATCH_MAX)
         async for violation in audit.run():
             found[violation.code] += 1
-            log.error("audit_violation", code=violation.code, what=violation.what, **violation.ids)
+            if len(seen) < _LOGGED_MAX:
+                seen.add(violation)
+                self._log(violation)
+        self._logged = seen
         for code in CODES:
             LEDGER_VIOLATIONS.labels(code=code).set(found[code])
         LEDGER_AUDITED_AT.set(self._clock.now().timestamp())
         self._found = found
         self._since = since if found else now - _OVERLAP
+
+    def _log(self, violation: Violation) -> None:
+        """Log what the last pass did not find already."""
+        if violation not in self._logged:
+            log.error("audit_violation", code=violation.code, what=violation.what, **dict(violation.ids))
 
     async def check(self) -> Sequence[str]:
         """Say what the last pass found. The ledger works on: to stop would mend nothing."""

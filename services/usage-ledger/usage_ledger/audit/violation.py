@@ -1,6 +1,6 @@
 """What an audit can find."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 Code = Literal["I1", "I2", "I3", "I4", "I5", "I6", "I7", "I8", "I9", "I10", "I11", "I12"]
@@ -28,4 +28,4 @@ class Violation:
 
     code: Code
     what: str
-    ids: dict[str, str]
+    ids: dict[str, str] = field(hash=False)
