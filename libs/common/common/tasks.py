@@ -1,7 +1,7 @@
 """Tasks that run for as long as a service does."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Coroutine, Sequence
+from collections.abc import AsyncGenerator, Coroutine, Iterable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -29,12 +29,19 @@ async def background_tasks(*loops: Coroutine[Any, Any, None]) -> AsyncGenerator[
     try:
         yield check
     finally:
-        # More than once: before Python 3.12 `asyncio.wait_for`, which libraries use, may lose a cancellation.
-        running = set(tasks)
-        while running:
-            for task in running:
-                task.cancel()
-            _, running = await asyncio.wait(running, timeout=_CANCEL_AGAIN_S)
+        await cancel_all(tasks)
+
+
+async def cancel_all(tasks: Iterable[asyncio.Task[None]]) -> None:
+    """Cancel tasks until they have ended.
+
+    More than once: before Python 3.12 `asyncio.wait_for`, which libraries use, may lose a cancellation.
+    """
+    running = set(tasks)
+    while running:
+        for task in running:
+            task.cancel()
+        _, running = await asyncio.wait(running, timeout=_CANCEL_AGAIN_S)
 
 
 def is_told_to_stop() -> bool:

@@ -12,6 +12,7 @@ from common.amqp.rpc import CommandHandler
 from common.amqp.topology import LEDGER_RPC, RUN_FINISHED
 from common.clock import Clock, SystemClock
 from common.crash_points import CrashPoints
+from common.errors import Unavailable
 from common.events.envelope import Command
 from common.events.ledger import (
     AdjustAccountV1,
@@ -130,7 +131,9 @@ async def start(settings: Settings) -> AsyncGenerator[Sequence[Check]]:
             )
             yield (mongo_check(db), broker.check, tasks_check, audit.check)
             await broker.drain(grace_s=settings.drain_s)
-        await ledger.rollups.fold()
+        with suppress(PyMongoError, Unavailable):
+            # What is not folded now is folded by the next one.
+            await ledger.rollups.fold()
         for writer in ledger.writers:
             await writer.close()
     db.client.close()

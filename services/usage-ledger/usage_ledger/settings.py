@@ -16,7 +16,11 @@ class Settings(CommonSettings):
     token_grant_period: timedelta = Field(
         default=timedelta(), description="ISO 8601: how long after a grant the next one may come"
     )
-    hold_ttl_s: int = Field(default=900, gt=0, description="after this a hold is looked into")
+    hold_ttl_s: int = Field(
+        default=900,
+        ge=330,
+        description="after this a hold is looked into; longer than a message may wait to be taken up",
+    )
     sweep_every_s: float = Field(default=10, gt=0)
     fold_every_s: float = Field(default=5, gt=0)
     audit_every_s: float = Field(default=60, ge=0, description="audit of what is new; 0 is off")

@@ -68,6 +68,12 @@ def test_a_lost_event_is_read_from_the_run():
 
 
 def test_an_abandoned_run_is_charged_its_input_and_its_text():
-    settlement = estimated(run("active"), output_tokens=3, now=NOW)
+    settlement = estimated(run("active"), output_tokens=3, hold_tokens=100, now=NOW)
     assert settlement.usage == TokenUsage(input_tokens=70, output_tokens=3)
     assert (settlement.estimated, settlement.provisional) == (True, True)
+
+
+@pytest.mark.parametrize("hold_tokens", [0, 5, 12, 40])
+def test_an_estimate_is_never_above_what_was_held(hold_tokens: int):
+    settlement = estimated(run("active"), output_tokens=1_000, hold_tokens=hold_tokens, now=NOW)
+    assert settlement.usage.total_tokens == hold_tokens

@@ -13,7 +13,7 @@ def test_the_grant_period_is_an_iso_8601_duration(monkeypatch: pytest.MonkeyPatc
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("TOKEN_GRANT_PERIOD", "-P1D"), ("TOKEN_BALANCE", "-1"), ("HOLD_TTL_S", "0"), ("TOKEN_GRANT", "1.5")],
+    [("TOKEN_GRANT_PERIOD", "-P1D"), ("TOKEN_BALANCE", "-1"), ("HOLD_TTL_S", "300"), ("TOKEN_GRANT", "1.5")],
 )
 def test_what_makes_no_sense_is_refused(monkeypatch: pytest.MonkeyPatch, name: str, value: str):
     monkeypatch.setenv(name, value)

@@ -29,7 +29,6 @@ from common.crash_points import CrashPoints
 from common.errors import Unavailable
 from common.events.envelope import Event
 from common.events.runs import RunRequestedV1
-from common.ids import answer_id
 from common.log import get_logger
 from common.metrics import RUNS_FINISHED, TOKENS_USED
 from common.tokens import count_tokens
@@ -155,7 +154,6 @@ class ExecuteRun:
             "run_id": claim.run_id,
             "thread_id": claim.request.thread_id,
             "message_id": claim.request.message_id,
-            "answer_id": answer_id(claim.run_id),
         }
         if not claim.is_takeover:
             output = RunOutput(claim.run_id, fence=claim.fence)

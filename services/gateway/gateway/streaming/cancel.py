@@ -32,7 +32,8 @@ class CancelRun:
     async def __call__(self, user_id: str, run_id: str) -> str:
         """Return the run's status: `active` if it has not ended yet, which it will.
 
-        Raises NotFound, and Unavailable when no worker could be told; the request stands all the same.
+        Raises NotFound, and Unavailable when no worker could be told: a run that is not taken up yet is
+        stopped all the same, one that is being written goes on until it is asked again.
         """
         run = await self.stored.find(run_id, user_id)
         if run is not None and run.is_terminal:

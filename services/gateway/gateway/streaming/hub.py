@@ -7,6 +7,7 @@ from redis.asyncio import Redis
 
 from common.clock import Clock
 from common.run_stream import RunEvent, from_entry, from_message, stream_key
+from common.tasks import cancel_all
 from gateway.redis_breaker import REDIS_ERRORS, Breaker
 from gateway.streaming.channels import Channels
 from gateway.streaming.follower import Follower
@@ -51,11 +52,13 @@ class RunHub:
 
     async def run(self) -> None:
         """Listen, and look after the followers, until cancelled."""
+        tasks = [asyncio.create_task(self._channels.run()), asyncio.create_task(self._tick())]
         try:
-            async with asyncio.TaskGroup() as group:
-                group.create_task(self._channels.run())
-                group.create_task(self._tick())
+            ended, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            for task in ended:
+                task.result()
         finally:
+            await cancel_all(tasks)
             for follower in self._all_followers():
                 follower.close()
 

@@ -70,11 +70,17 @@ def finished(run: RunRecord, *, now: datetime) -> FinishedRun:
     )
 
 
-def estimated(run: RunRecord, *, output_tokens: int, now: datetime) -> FinishedRun:
-    """Estimate what an abandoned run used: its input, and the text that it wrote so far."""
+def estimated(run: RunRecord, *, output_tokens: int, hold_tokens: int, now: datetime) -> FinishedRun:
+    """Estimate what an abandoned run used: its input, and the text that it wrote so far.
+
+    Never more than was held: what nobody counted must not put anybody into debt.
+    """
+    input_tokens = min(run.input_tokens_estimate, hold_tokens)
     return _settlement(
         run,
-        usage=TokenUsage(input_tokens=run.input_tokens_estimate, output_tokens=output_tokens),
+        usage=TokenUsage(
+            input_tokens=input_tokens, output_tokens=min(output_tokens, hold_tokens - input_tokens)
+        ),
         estimated=True,
         provisional=True,
         finished_at=now,

@@ -69,6 +69,7 @@ class SweepHolds:
             await self._settlements.book([finished(run, now=now)])
         elif run is not None:
             text_tokens = self._count_tokens(run.text)
-            await self._settlements.book([estimated(run, output_tokens=text_tokens, now=now)])
+            usage = estimated(run, output_tokens=text_tokens, hold_tokens=hold.tokens, now=now)
+            await self._settlements.book([usage])
         LEDGER_SWEPT.labels(action=action).inc()
         log.info("hold_swept", action=action, run_id=hold.run_id)
