@@ -12,6 +12,7 @@ from common.mongo.client import Database
 log = get_logger()
 
 _REFRESH_EVERY_S = 30.0
+_RESOLUTION = timedelta(milliseconds=1)
 
 
 class DatabaseClock:
@@ -26,12 +27,19 @@ class DatabaseClock:
         self._offset = timedelta()
 
     async def refresh(self) -> None:
-        """Ask the database for its time. Raises PyMongoError; the last answer then stays in use."""
+        """Ask the database for its time. Raises PyMongoError; the last answer then stays in use.
+
+        An answer is as uncertain as it took long. What it does not contradict stays as it is, so that time
+        does not step to and fro with the load of the machine.
+        """
         asked_at = self._clock.now()
         hello = await self._db.command("hello")
         answered_at = self._clock.now()
         there = hello["localTime"].replace(tzinfo=UTC)
-        self._offset = there - (asked_at + (answered_at - asked_at) / 2)
+        uncertain = (answered_at - asked_at) / 2
+        offset = there - (asked_at + uncertain)
+        if abs(offset - self._offset) > uncertain + _RESOLUTION:
+            self._offset = offset
 
     async def run(self) -> None:
         """Ask every now and then until cancelled; while the database is away the last answer serves."""

@@ -100,7 +100,8 @@ class Audit:
 
     async def _check_rows(self, source: Reading) -> AsyncIterator[Violation]:
         if self._account is not None:
-            for row in await source.find(TRANSACTIONS, {"user_id": self._account}, _ROW_SHOWN):
+            rows = await source.find(TRANSACTIONS, {"user_id": self._account}, _ROW_SHOWN)
+            for row in sorted(rows, key=_sequence_of):
                 for violation in self._add_row(row):
                     yield violation
             return
@@ -108,7 +109,8 @@ class Audit:
             self.counts.runs += len(ended)
             for run in ended:
                 self._pairs.add_run(run)
-            for row in rows:
+            # Rows of the same moment come in any order, and the clocks of two ledgers differ.
+            for row in sorted(rows, key=_sequence_of):
                 for violation in self._add_row(row):
                     yield violation
             # Whoever shares this process has a turn.
@@ -285,6 +287,11 @@ class Audit:
             oldest = await self._db[name].find_one({"at": {"$lt": before}}, {"_id": 1})
             if oldest is not None:
                 yield Violation(code="I10", what=what, ids={name: oldest["_id"]})
+
+
+def _sequence_of(row: Document) -> int:
+    sequence = row.get("sequence")
+    return sequence if isinstance(sequence, int) else 0
 
 
 def _unreadable(code: Code, what: str, document: Document, error: Exception) -> Violation:

@@ -10,7 +10,7 @@ from usage_ledger.audit.violation import Code, Violation
 from usage_ledger.domain.transaction import usage_id
 
 GRACE = timedelta(seconds=60)
-_AHEAD_MAX = 100
+_AHEAD_MAX = 1_000
 
 
 class Chain:
