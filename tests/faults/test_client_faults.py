@@ -87,7 +87,8 @@ async def test_f11_two_hundred_streams_outlive_their_gateway(product: FaultyStac
     assert [run["text"] async for run in stored] == [tokens(200)] * 200
     await product.settled()
     for clients in users:
-        assert len(await booked_tokens(product, clients[0].user_id)) == 20
+        # A message that was refused once under this load, and sent again, has a run that cost nothing.
+        assert len([cost for cost in await booked_tokens(product, clients[0].user_id) if cost]) == 20
 
 
 @asynccontextmanager

@@ -52,7 +52,7 @@ class Pipedrive:
     async def until_set_up(self, *, within_s: float = 60.0) -> None:
         """Wait until fields and webhook are there."""
         async with asyncio.timeout(within_s):
-            while not any(hook["is_active"] for hook in (await self.state())["webhooks"]):
+            while not _is_set_up(await self.state()):
                 await asyncio.sleep(_LOOK_EVERY_S)
 
     async def _post(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
@@ -70,6 +70,11 @@ async def simulated_pipedrive(*options: str) -> AsyncGenerator[Pipedrive]:
         httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", trust_env=False, timeout=30) as http,
     ):
         yield Pipedrive(f"http://127.0.0.1:{port}", program, http)
+
+
+def _is_set_up(state: Mapping[str, Any]) -> bool:
+    has_fields = {QUOTA, USED, BALANCE, USER_ID} <= set(state["fields"])
+    return has_fields and any(hook["is_active"] for hook in state["webhooks"])
 
 
 async def add_sync(stack: Stack, pipedrive: Pipedrive, **env: str) -> Part:

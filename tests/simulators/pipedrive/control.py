@@ -136,6 +136,7 @@ class _Control:
                     }
                     for person in company.persons.values()
                 ],
+                "fields": list(names.values()),
                 "webhooks": [
                     {name: value for name, value in hook.as_api().items() if name != "http_auth_password"}
                     for hook in simulator.deliveries.webhooks.values()
