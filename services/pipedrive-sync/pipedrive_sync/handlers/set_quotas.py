@@ -16,6 +16,7 @@ from pipedrive_sync.domain.notice import Cleared, QuotaNotice, Subject
 from pipedrive_sync.domain.record import SETTLED_AFTER
 from pipedrive_sync.pipedrive.client import PipedriveRefused
 from pipedrive_sync.pipedrive.gate import PipedriveAway
+from pipedrive_sync.pipedrive.quota_field import QuotaField
 from pipedrive_sync.pipedrive.reader import PersonReader
 from pipedrive_sync.store.accounts import AccountRow
 from pipedrive_sync.store.inbox import Result
@@ -36,7 +37,7 @@ class Ledger(Protocol):
 
 
 class SetQuotas:
-    """`reader` is None without a token for Pipedrive's API; then nothing can be read there."""
+    """`reader` and `field` are None without a token for Pipedrive's API; then nothing can be read there."""
 
     def __init__(
         self,
@@ -44,12 +45,14 @@ class SetQuotas:
         *,
         ledger: Ledger,
         reader: PersonReader | None,
+        field: QuotaField | None,
         clock: Clock,
         policy: Policy,
     ) -> None:
         self._stores = stores
         self._ledger = ledger
         self._reader = reader
+        self._field = field
         self._clock = clock
         self._policy = policy
 
@@ -83,8 +86,17 @@ class SetQuotas:
                 return Result(status="stale", why="something newer is in force", user_id=user_id)
             case Keep(why=why):
                 return Result(status="kept", why=why, user_id=user_id, quota=in_force.quota)
+            case Apply() if not await self._says_so(notice):
+                return Result(status="kept", why="the quota field is no longer in Pipedrive", user_id=user_id)
             case Apply(tokens=tokens):
                 return await self._apply(notice, user_id, tokens, person)
+
+    async def _says_so(self, notice: QuotaNotice) -> bool:
+        """Tell whether a reading without a quota is of an emptied field, and not of a deleted one."""
+        if self._field is None or notice.read_by is None or not isinstance(notice.wanted, Cleared):
+            return True
+        # The reading was made at most so long after its version.
+        return await self._field.was_there(notice.read_by, at=notice.version.at + SETTLED_AFTER)
 
     async def _match(self, subject: Subject, person: Person | None) -> Matched | Unmatched:
         users: set[str] = set()

@@ -12,6 +12,7 @@ from pipedrive_sync.handlers.people_gone import PeopleGone
 from pipedrive_sync.handlers.set_quotas import SetQuotas
 from pipedrive_sync.pipedrive.client import IDS_MAX, PipedriveClient
 from pipedrive_sync.pipedrive.known import Known
+from pipedrive_sync.pipedrive.quota_field import QuotaField
 from pipedrive_sync.store.accounts import AccountRow
 from pipedrive_sync.store.outbox import OutboxRow
 from pipedrive_sync.store.stores import Stores
@@ -26,7 +27,7 @@ _LEFT_TO_WEBHOOKS = timedelta(minutes=1)
 
 
 class Reconcile:
-    """Costs ten tokens for each page of 500 people: ten when little happened, twenty for 1,000 in full."""
+    """Costs ten tokens for each page of 500 people: ten when little happened, thirty for 1,000 in full."""
 
     def __init__(
         self,
@@ -34,6 +35,7 @@ class Reconcile:
         *,
         client: PipedriveClient,
         known: Known,
+        field: QuotaField,
         quotas: SetQuotas,
         people_gone: PeopleGone,
         clock: Clock,
@@ -42,6 +44,7 @@ class Reconcile:
         self._stores = stores
         self._client = client
         self._known = known
+        self._field = field
         self._quotas = quotas
         self._people_gone = people_gone
         self._clock = clock
@@ -64,7 +67,9 @@ class Reconcile:
 
     async def full(self) -> int:
         """Look at everybody, also for people that are gone; return how many quotas were put right."""
-        if not await self._knows_quota():
+        # A deleted field would read as emptied, for everybody.
+        await self._field.compare()
+        if self._known.keys.quota is None:
             return 0
         started_at = self._clock.now()
         repairs = 0
@@ -87,7 +92,7 @@ class Reconcile:
     async def _knows_quota(self) -> bool:
         """Ask for a field that is missing, in place of the comparison, which would cost as much."""
         if self._known.is_incomplete:
-            await self._known.refresh(self._client)
+            await self._field.compare()
         return self._known.keys.quota is not None
 
     async def _compare(self, page: list[PersonRecord]) -> int:
