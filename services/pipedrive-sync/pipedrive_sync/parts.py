@@ -110,9 +110,9 @@ def build_parts(
             reconcile=Reconcile(
                 stores,
                 client=client,
-                known=known,
                 field=field,
                 quotas=quotas,
+                reader=reader,
                 people_gone=people_gone,
                 clock=clock,
                 policy=settings.policy,

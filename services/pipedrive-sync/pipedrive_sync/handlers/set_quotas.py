@@ -14,7 +14,7 @@ from pipedrive_sync.domain.decide import Apply, Confirm, Keep, Policy, Stale, Wa
 from pipedrive_sync.domain.matching import Links, Matched, Unmatched, match
 from pipedrive_sync.domain.notice import Cleared, QuotaNotice, Subject
 from pipedrive_sync.domain.record import SETTLED_AFTER
-from pipedrive_sync.pipedrive.client import PipedriveRefused
+from pipedrive_sync.pipedrive.client import PersonHidden, PipedriveRefused
 from pipedrive_sync.pipedrive.gate import PipedriveAway
 from pipedrive_sync.pipedrive.quota_field import QuotaField
 from pipedrive_sync.pipedrive.reader import PersonReader
@@ -116,6 +116,8 @@ class SetQuotas:
         assert notice.subject.person_id is not None
         try:
             record = await self._reader.read(notice.subject.person_id)
+        except PersonHidden:
+            record = None
         except (PipedriveAway, PipedriveRefused) as error:
             log.warning("raise_unconfirmed", person_id=notice.subject.person_id, error=str(error))
             return await self._wait(notice, "unconfirmed")

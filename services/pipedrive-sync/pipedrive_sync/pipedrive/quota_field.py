@@ -13,7 +13,7 @@ class QuotaField:
 
     def __init__(self, client: PipedriveClient, known: Known, clock: Clock) -> None:
         self._client = client
-        self._known = known
+        self.known = known
         self._clock = clock
         self._turn = asyncio.Lock()
         self._compared_at: datetime | None = None
@@ -27,9 +27,9 @@ class QuotaField:
         async with self._turn:
             if self._compared_at is None or self._compared_at < at:
                 await self.compare()
-        return self._known.keys.quota == key
+        return self.known.keys.quota == key
 
     async def compare(self) -> None:
         asked_at = self._clock.now()
-        await self._known.compare(await self._client.fields())
+        await self.known.compare(await self._client.fields())
         self._compared_at = asked_at
