@@ -127,6 +127,7 @@ class TestReconciliation:
         crm.simulator.faults.api = [ApiFault(kind="error")]
         with pytest.raises(PipedriveAway):
             await crm.api.reconcile.recent()
+        crm.clock.pass_s(2)
         assert await crm.api.reconcile.recent() == 1
 
 
@@ -294,3 +295,10 @@ class TestSetupAndDoctor:
         crm.simulator.admin.token = "regenerated"
         wrong = [what for what, is_well in (await self.findings(crm)).items() if not is_well]
         assert any("PIPEDRIVE_TOKEN is refused" in what for what in wrong)
+
+    async def test_the_doctor_names_a_pause(self, crm: CrmOnTrial):
+        crm.simulator.faults.api = [ApiFault(kind="blocked")]
+        with pytest.raises(PipedriveAway):
+            await crm.api.client.account()
+        wrong = [what for what, is_well in (await self.findings(crm)).items() if not is_well]
+        assert any("Calls are paused: Pipedrive blocks us" in what for what in wrong)

@@ -77,13 +77,14 @@ class Doctor:
         )
 
     async def _there(self, client: PipedriveClient) -> AsyncIterator[Finding]:
+        # Before the probe, which ends the pause if it succeeds; the service goes on at its own one.
+        pause = client.gate.pause
+        yield Finding(pause is None, f"Calls are paused: {pause}." if pause else "Calls are not paused.")
         account = await client.account(purpose="probe")
         yield Finding(is_well=True, what=f"The token works: {account.user_name} of {account.company_name}.")
         yield Finding(
             account.is_admin, f"The token's user is {'' if account.is_admin else 'not '}an administrator."
         )
-        pause = client.gate.pause
-        yield Finding(pause is None, f"Calls are paused: {pause}." if pause else "Calls are not paused.")
         spent, cap = await client.gate.spent_today(), self._settings.budget.cap
         yield Finding(spent < cap, f"{spent} of our {cap} tokens were spent today.")
         fields = {field.key: field.name for field in await client.fields()}
