@@ -61,6 +61,7 @@ class SetQuotas:
 
         Raises Unavailable when the ledger or the database is away; then nothing is decided.
         """
+        notice = await self._with_person(notice)
         person_id = notice.subject.person_id
         person = await self._stores.people.find(person_id) if person_id is not None else None
         if person is not None and person.gone_at is not None and notice.version.at <= person.gone_at:
@@ -90,6 +91,21 @@ class SetQuotas:
                 return Result(status="kept", why="the quota field is no longer in Pipedrive", user_id=user_id)
             case Apply(tokens=tokens):
                 return await self._apply(notice, user_id, tokens, person)
+
+    async def _with_person(self, notice: QuotaNotice) -> QuotaNotice:
+        """Name the person of a user who is linked, so that what nobody signed is read there too."""
+        subject = notice.subject
+        if (
+            notice.is_believed
+            or self._reader is None
+            or subject.person_id is not None
+            or not subject.user_ref
+        ):
+            return notice
+        person_id = (await self._stores.people.linked([subject.user_ref])).get(subject.user_ref)
+        if person_id is None:
+            return notice
+        return notice.model_copy(update={"subject": subject.model_copy(update={"person_id": person_id})})
 
     async def _says_so(self, notice: QuotaNotice) -> bool:
         """Tell whether a reading without a quota is of an emptied field, and not of a deleted one."""
@@ -152,7 +168,9 @@ class SetQuotas:
             email=subject.emails[0] if subject.emails else None,
         )
         reply = await self._ledger.call(command, QuotaReply)
-        await self._stores.waiting.settled(subject.key, notice.version)
+        # What waits may be from before the user was linked to the person.
+        for key in {subject.key, Subject(user_ref=user_id).key}:
+            await self._stores.waiting.settled(key, notice.version)
         if not notice.is_believed:
             await self._read_later(notice)
         if subject.person_id is not None:
