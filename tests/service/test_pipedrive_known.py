@@ -73,3 +73,63 @@ async def test_null_where_data_should_be_means_that_pipedrive_is_away(crm: CrmOn
     ):
         with pytest.raises(PipedriveAway):
             await ask
+
+
+class TestADeletedFieldIsNotAnEmptiedOne:
+    @pytest.fixture
+    async def suspending(self, db_url: str) -> AsyncGenerator[CrmOnTrial]:
+        async with crm_on(db_url, pipedrive_on_cleared="suspend") as trial:
+            yield trial
+
+    async def linked(self, crm: CrmOnTrial) -> list[int]:
+        found = [crm.person(f"P{n}", **{USER_ID: f"u{n}", QUOTA: 5_000}) for n in range(3)]
+        await crm.settle()
+        await crm.pass_time(60)
+        return found
+
+    async def balances(self, crm: CrmOnTrial) -> list[int | None]:
+        return [await crm.balance(f"u{n}") for n in range(3)]
+
+    async def test_the_full_comparison_changes_nobody(self, suspending: CrmOnTrial):
+        await self.linked(suspending)
+        suspending.simulator.company.delete_field(suspending.simulator.company.field_named(QUOTA).code)
+        await suspending.api.reconcile.full()
+        assert await self.balances(suspending) == [5_000] * 3
+
+    async def test_neither_do_the_comparison_of_what_changed_and_a_later_look(self, suspending: CrmOnTrial):
+        found = await self.linked(suspending)
+        await suspending.api.reconcile.full()
+        company = suspending.simulator.company
+        company.delete_field(company.field_named(QUOTA).code)
+        suspending.receiver.is_down = True
+        for person in found:
+            company.change(company.persons[person], {"name": "New"}, by=suspending.simulator.by_hand)
+        suspending.clock.pass_s(120)
+        await suspending.parts.stores.people.confirm_later(found[0], suspending.clock.now())
+        await suspending.api.confirm.once()
+        await suspending.api.reconcile.recent()
+        assert await self.balances(suspending) == [5_000] * 3
+
+    async def test_nor_a_field_that_another_process_made_anew_meanwhile(self, suspending: CrmOnTrial):
+        found = await self.linked(suspending)
+        company = suspending.simulator.company
+        company.delete_field(company.field_named(QUOTA).code)
+        other = Known(suspending.parts.stores.cursors, NAMES, can_ask=True)
+        async for _ in Setup(suspending.api.client, other, NAMES, None).run():
+            pass
+        suspending.clock.pass_s(60)
+        await suspending.parts.stores.people.confirm_later(found[0], suspending.clock.now())
+        await suspending.api.confirm.once()
+        assert await self.balances(suspending) == [5_000] * 3
+
+    async def test_many_emptied_ones_cost_one_look_at_the_fields(self, suspending: CrmOnTrial):
+        found = await self.linked(suspending)
+        await suspending.api.reconcile.full()
+        suspending.receiver.is_down = True
+        suspending.edit(found, None)
+        suspending.clock.pass_s(120)
+        asked = len(suspending.simulator.limits.calls)
+        assert await suspending.api.reconcile.recent() == 3
+        assert await self.balances(suspending) == [0] * 3
+        paths = [path for _, _, path, _ in suspending.simulator.limits.calls[asked:]]
+        assert paths == ["/v2/persons", "/v2/personFields"]

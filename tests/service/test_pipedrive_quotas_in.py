@@ -221,10 +221,12 @@ async def test_a_ledger_that_is_away_loses_nothing(crm: CrmOnTrial):
 async def test_what_comes_before_setup_is_not_lost(db_url: str):
     async with crm_on(db_url) as crm:
         crm.person("Ann", **{USER_ID: "u1", QUOTA: 5_000})
-        keys, crm.parts.known.keys = crm.parts.known.keys, type(crm.parts.known.keys)()
+        quota = crm.parts.known.keys.quota
+        await crm.parts.stores.cursors.write("fields", {"quota": None})
+        await crm.parts.known.load()
         await crm.settle()
         assert await crm.decisions() == {}
-        crm.parts.known.keys = keys
+        await crm.parts.stores.cursors.write("fields", {"quota": quota})
         await crm.pass_time(60)
         assert await crm.balance("u1") == 5_000
 

@@ -127,7 +127,56 @@ class TestReconciliation:
         crm.simulator.faults.api = [ApiFault(kind="error")]
         with pytest.raises(PipedriveAway):
             await crm.api.reconcile.recent()
+        crm.clock.pass_s(2)
         assert await crm.api.reconcile.recent() == 1
+
+
+class TestWhoIsHiddenIsNotGone:
+    @pytest.fixture
+    async def suspending(self, db_url: str) -> AsyncGenerator[CrmOnTrial]:
+        async with crm_on(db_url, pipedrive_on_deleted="suspend") as trial:
+            yield trial
+
+    def hide(self, crm: CrmOnTrial, person_ids: list[int]) -> None:
+        """Take people out of the lists, and have their own addresses answer 403."""
+        company = crm.simulator.company
+        for person in person_ids:
+            company.persons[person].is_deleted = True
+            fault = ApiFault(kind="forbidden", path=f"/v2/persons/{person}", times=None)
+            crm.simulator.faults.api.append(fault)
+
+    async def test_a_look_at_many_tells_the_hidden_from_the_deleted(self, suspending: CrmOnTrial):
+        found = await people(suspending, 6)
+        await suspending.pass_time(60)
+        self.hide(suspending, found[:2])
+        suspending.simulator.company.persons[found[5]].is_deleted = True
+        suspending.clock.pass_s(60)
+        for person in found:
+            await suspending.parts.stores.people.confirm_later(person, suspending.clock.now())
+        await suspending.api.confirm.once()
+        assert set(await suspending.parts.stores.people.all_linked()) == set(found[:5])
+        assert [await suspending.balance(f"u{n}") for n in range(6)] == [1_000] * 5 + [0]
+
+    async def test_the_full_comparison_leaves_the_hidden_alone(self, suspending: CrmOnTrial):
+        found = await people(suspending, 6)
+        self.hide(suspending, found[:2])
+        await suspending.api.reconcile.full()
+        assert set(await suspending.parts.stores.people.all_linked()) == set(found)
+        assert [await suspending.balance(f"u{n}") for n in range(6)] == [1_000] * 6
+
+    async def test_when_many_are_missing_nobody_is_taken_for_gone_and_the_doctor_says_so(
+        self, suspending: CrmOnTrial
+    ):
+        found = await people(suspending, 20)
+        for person in found[:8]:
+            suspending.simulator.company.persons[person].is_deleted = True
+        await suspending.api.reconcile.full()
+        assert set(await suspending.parts.stores.people.all_linked()) == set(found)
+        doctor = Doctor(
+            SETTINGS, suspending.ledger.db, suspending.parts.stores, suspending.clock, client=None
+        )
+        wrong = [finding.what async for finding in doctor.run() if not finding.is_well]
+        assert any("8 of 20 linked people were not listed" in what for what in wrong)
 
 
 class TestSupervisor:
@@ -246,3 +295,10 @@ class TestSetupAndDoctor:
         crm.simulator.admin.token = "regenerated"
         wrong = [what for what, is_well in (await self.findings(crm)).items() if not is_well]
         assert any("PIPEDRIVE_TOKEN is refused" in what for what in wrong)
+
+    async def test_the_doctor_names_a_pause(self, crm: CrmOnTrial):
+        crm.simulator.faults.api = [ApiFault(kind="blocked")]
+        with pytest.raises(PipedriveAway):
+            await crm.api.client.account()
+        wrong = [what for what, is_well in (await self.findings(crm)).items() if not is_well]
+        assert any("Calls are paused: Pipedrive blocks us" in what for what in wrong)

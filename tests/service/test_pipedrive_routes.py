@@ -23,6 +23,20 @@ async def crm(db_url: str) -> AsyncGenerator[CrmOnTrial]:
 
 
 @asynccontextmanager
+async def silent_server() -> AsyncGenerator[int]:
+    """Take connections and never answer; yields the port."""
+
+    async def listen(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await ended.wait()
+        writer.close()
+
+    ended = asyncio.Event()
+    async with await asyncio.start_server(listen, "127.0.0.1", 0) as server:
+        yield server.sockets[0].getsockname()[1]
+        ended.set()
+
+
+@asynccontextmanager
 async def queue_running(crm: CrmOnTrial) -> AsyncGenerator[None]:
     """Let the queue run by itself, as it does in real life."""
 
@@ -117,6 +131,20 @@ class TestTokens:
             wrong = await call(crm, "u1", "99999", person_id=person)
         assert wrong.json()["quota"] == 700
 
+    async def test_a_raise_of_a_linked_user_is_read_in_pipedrive_though_no_person_is_named(
+        self, crm: CrmOnTrial
+    ):
+        crm.person("Ann", **{USER_ID: "u1", QUOTA: 700})
+        await crm.settle()
+        crm.clock.pass_s(60)
+        async with queue_running(crm):
+            raised = await call(crm, "u1", "99999")
+            small = await call(crm, "u1", "800")
+        assert raised.json()["quota"] == 700
+        assert small.json()["quota"] == 800
+        await crm.pass_time(10, step_s=1)
+        assert await crm.balance("u1") == 700
+
     @pytest.mark.parametrize(
         "quota", ["NaN", "Infinity", "-1", "1e400", str(2**63), "50.5", "50.000", "many", '{"$gt":""}']
     )
@@ -197,6 +225,15 @@ class TestWebhooks:
         services = gateway_services(int_user="pipedrive", int_password="p")
         async with gateway_client(services) as client:
             answer = await client.post("/int/pipedrive/webhooks", content=b"{}", auth=("pipedrive", "p"))
+        assert answer.status_code == 503
+
+    async def test_a_database_that_does_not_answer_is_503_while_pipedrive_still_listens(self):
+        async with silent_server() as port:
+            services = gateway_services(
+                int_user="pipedrive", int_password="p", db_url=f"mongodb://127.0.0.1:{port}/chat"
+            )
+            async with gateway_client(services) as client, asyncio.timeout(5):
+                answer = await client.post("/int/pipedrive/webhooks", content=b"{}", auth=("pipedrive", "p"))
         assert answer.status_code == 503
 
 

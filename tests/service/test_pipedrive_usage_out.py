@@ -278,6 +278,18 @@ class TestWhatIsGone:
         refused = len([path for path in writes(crm) if path.endswith(f"/{found[0]}")])
         assert refused <= 3
 
+    async def test_new_balances_do_not_bring_a_refused_write_forward(self, crm: CrmOnTrial):
+        [person] = await people(crm, 1)
+        crm.simulator.faults.api = [fault("forbidden", method="PATCH", path=f"/v2/persons/{person}")]
+        before = len(writes(crm))
+        for n in range(10):
+            await use(crm, "u0", FULL, f"r{n}")
+            await crm.pass_time(120, step_s=60)
+        assert len(writes(crm)) - before == 1
+        crm.simulator.faults.clear()
+        await crm.pass_time(3_600, step_s=600)
+        assert crm.shown(person, USED) == 10 * FULL
+
     async def test_a_person_that_is_gone_is_unlinked(self, crm: CrmOnTrial):
         [person] = await people(crm, 1)
         crm.receiver.is_down = True

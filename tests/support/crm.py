@@ -17,7 +17,7 @@ from pydantic import BaseModel
 from common.amqp.delivery import Delivery
 from common.errors import Unavailable
 from common.events.envelope import Command, Event
-from common.events.ledger import BalanceChangedV1
+from common.events.ledger import BalanceChangedV1, SetQuotaV1
 from common.mongo.indexes import ensure_indexes
 from gateway.app import create_app
 from gateway.context import Services
@@ -43,16 +43,22 @@ QUOTA, USED, BALANCE, USER_ID = "Chat token quota", "Chat tokens used", "Chat to
 
 
 class Calls:
-    """The ledger as pipedrive-sync asks it, without a queue between; `is_away` cuts it off."""
+    """The ledger as pipedrive-sync asks it, without a queue between.
+
+    `is_away` cuts it off; for users of `nonsense_for` it answers what nobody can read.
+    """
 
     def __init__(self, trial: LedgerOnTrial) -> None:
         self._trial = trial
         self.is_away = False
+        self.nonsense_for: set[str] = set()
         self.commands: list[Command] = []
 
     async def call(self, command: Command, reply: type[R], *, deadline_s: float = 5.0) -> R:
         if self.is_away:
             raise Unavailable
+        if isinstance(command, SetQuotaV1) and command.user_id in self.nonsense_for:
+            return reply.model_validate({})
         self.commands.append(command)
         found = await self._trial.ledger.commands[type(command)](
             command, _delivery(command.request_id, command)

@@ -22,6 +22,7 @@ from pipedrive_sync.loops import Waker
 from pipedrive_sync.pipedrive.client import PipedriveClient
 from pipedrive_sync.pipedrive.gate import Gate, Sleep
 from pipedrive_sync.pipedrive.known import Known
+from pipedrive_sync.pipedrive.quota_field import QuotaField
 from pipedrive_sync.pipedrive.reader import PersonReader
 from pipedrive_sync.settings import Settings
 from pipedrive_sync.store.cursors import Cursors
@@ -94,11 +95,12 @@ def build_parts(
     known = Known(stores.cursors, settings.field_names, can_ask=make_client is not None)
     client = make_client(stores.cursors) if make_client is not None else None
     reader = PersonReader(client, lambda: known.keys) if client is not None else None
-    quotas = SetQuotas(stores, ledger=ledger, reader=reader, clock=clock, policy=settings.policy)
+    field = QuotaField(client, known, clock) if client is not None else None
+    quotas = SetQuotas(stores, ledger=ledger, reader=reader, field=field, clock=clock, policy=settings.policy)
     people_gone = PeopleGone(stores, quotas=quotas, clock=clock, on_deleted=settings.pipedrive_on_deleted)
     handle = HandleNotification(stores, quotas=quotas, people_gone=people_gone, known=known, clock=clock)
     api: Api | None = None
-    if client is not None and reader is not None:
+    if client is not None and reader is not None and field is not None:
         waker = Waker()
         wanted = settings.subscription
         api = Api(
@@ -108,8 +110,9 @@ def build_parts(
             reconcile=Reconcile(
                 stores,
                 client=client,
-                known=known,
+                field=field,
                 quotas=quotas,
+                reader=reader,
                 people_gone=people_gone,
                 clock=clock,
                 policy=settings.policy,

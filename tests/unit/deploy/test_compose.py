@@ -53,6 +53,18 @@ def test_a_service_is_told_only_settings_that_it_has(name: str):
     assert set(SERVICES[name]["environment"]) <= known
 
 
+def test_an_administrator_chooses_in_compose_what_pipedrive_means():
+    chosen = {
+        name
+        for name in SERVICES["pipedrive-sync"]["environment"]
+        if name.startswith("PIPEDRIVE_") and name not in {"PIPEDRIVE_TOKEN", "PIPEDRIVE_BASE_URL"}
+    }
+    tuning = {"BURST", "TIMEOUT_S", "SEND_EVERY_S", "NOTIFICATIONS_MAX", "SUPERVISE_EVERY_S"}
+    tuning |= {"RECONCILE_EVERY_S", "RECONCILE_FULL_EVERY_S", "TOKEN", "BASE_URL"}
+    known = {field.upper() for field in PipedriveSyncSettings.model_fields if field.startswith("pipedrive_")}
+    assert chosen == known - {f"PIPEDRIVE_{name}" for name in tuning}
+
+
 @pytest.mark.parametrize("name", OURS)
 def test_a_service_can_be_scaled_and_cannot_write_to_its_image(name: str):
     service = SERVICES[name]

@@ -164,6 +164,12 @@ def test_a_new_person_with_a_quota_counts_and_one_without_does_not():
     assert isinstance(read(body(person(), None, action="create")), Ignored)
 
 
+@pytest.mark.parametrize("previous", [{"custom_fields": {USER: None}}, {"emails": []}, {"name": "Ann"}])
+def test_a_quota_that_is_missing_was_not_taken_away_unless_it_was_there(previous):
+    assert isinstance(read(body(person(), previous)), Ignored)
+    assert isinstance(read(body(person(), {}, merged_from_id="7")), Ignored)
+
+
 def test_our_own_echo_is_ignored_and_others_who_write_our_figures_are_not():
     touched = {"custom_fields": {USED: {"type": "double", "value": 1}, BALANCE: None}}
     own = read(body(person(5), touched, change_source="api", user_id="111"))

@@ -7,6 +7,7 @@ from datetime import timedelta
 from common.clock import Clock, rfc3339
 from common.integration_inbox import DECISIONS, INBOX
 from common.mongo.client import Database
+from pipedrive_sync.jobs.reconcile import MISSING
 from pipedrive_sync.jobs.supervise import problems_of
 from pipedrive_sync.pipedrive.client import PipedriveClient, PipedriveRefused
 from pipedrive_sync.pipedrive.gate import PipedriveAway
@@ -63,19 +64,27 @@ class Doctor:
         yield Finding(undecided == 0, f"{undecided} notifications are not decided after five minutes.")
         waiting = await self._stores.waiting.count()
         yield Finding(waiting == 0, f"{waiting} notifications wait for an operator (the panel Operations).")
+        missing = await self._stores.cursors.read(MISSING)
+        if missing.get("people"):
+            yield Finding(
+                False,
+                f"{missing['people']} of {missing['linked']} linked people were not listed by the last full "
+                "comparison. They count as hidden, not as deleted: the token's user must see every person.",
+            )
         late_s = await self._stores.outbox.oldest_due_s()
         yield Finding(
             late_s < _OVERDUE_S, f"The oldest figure not yet in Pipedrive is {late_s / 60:.0f} min late."
         )
 
     async def _there(self, client: PipedriveClient) -> AsyncIterator[Finding]:
+        # Before the probe, which ends the pause if it succeeds; the service goes on at its own one.
+        pause = client.gate.pause
+        yield Finding(pause is None, f"Calls are paused: {pause}." if pause else "Calls are not paused.")
         account = await client.account(purpose="probe")
         yield Finding(is_well=True, what=f"The token works: {account.user_name} of {account.company_name}.")
         yield Finding(
             account.is_admin, f"The token's user is {'' if account.is_admin else 'not '}an administrator."
         )
-        pause = client.gate.pause
-        yield Finding(pause is None, f"Calls are paused: {pause}." if pause else "Calls are not paused.")
         spent, cap = await client.gate.spent_today(), self._settings.budget.cap
         yield Finding(spent < cap, f"{spent} of our {cap} tokens were spent today.")
         fields = {field.key: field.name for field in await client.fields()}

@@ -87,7 +87,10 @@ Source = Literal["webhook", "tokens", "reading", "operator"]
 
 
 class QuotaNotice(_Value):
-    """Somebody's quota was set. `inbox_id` is the row that says so, None when we read it ourselves."""
+    """Somebody's quota was set. `inbox_id` is the row that says so, None when we read it ourselves.
+
+    `read_by` is the key by which a reading looked for the quota, None for everything else.
+    """
 
     kind: Literal["quota"] = "quota"
     subject: Subject
@@ -97,6 +100,7 @@ class QuotaNotice(_Value):
     actor: str
     reason: str
     inbox_id: str | None = None
+    read_by: str | None = None
 
     @property
     def is_believed(self) -> bool:

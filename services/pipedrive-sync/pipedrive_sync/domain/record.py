@@ -14,13 +14,14 @@ _REST_OF_SECOND = timedelta(milliseconds=999)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PersonRecord:
-    """`version` orders the reading among webhooks, see `person_record`."""
+    """`version` orders the reading among webhooks, see `person_record`. `quota_key` is the field's, then."""
 
     person_id: int
     name: str | None
     user_ref: str | None
     emails: tuple[str, ...]
     wanted: Wanted
+    quota_key: str | None
     used: Any
     balance: Any
     updated_at: datetime
@@ -47,6 +48,7 @@ class PersonRecord:
             actor=actor,
             reason=reason,
             inbox_id=inbox_id,
+            read_by=self.quota_key,
         )
 
 
@@ -71,6 +73,7 @@ def person_record(item: dict[str, Any], *, keys: FieldKeys, read_at: datetime) -
         user_ref=text_of(api_value(fields, keys.user_id)),
         emails=emails_of(item.get("emails")),
         wanted=wanted_of(api_value(fields, keys.quota)),
+        quota_key=keys.quota,
         used=api_value(fields, keys.used),
         balance=api_value(fields, keys.balance),
         updated_at=updated_at,

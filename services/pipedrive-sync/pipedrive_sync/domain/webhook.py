@@ -85,8 +85,9 @@ class _Reader:
         wanted = wanted_of(webhook_value(fields, keys.quota))
         if not self._concerns_quota():
             return self._other_change()
-        if self._meta.get("action") == "create" and wanted.kind == "cleared":
-            return Ignored(why="a new person without a quota")
+        if wanted.kind == "cleared" and keys.quota not in self._changed_fields:
+            # Webhooks carry a reduced record: what is missing in it counts only where it was there before.
+            return Ignored(why="no quota, and none was taken away")
         return QuotaNotice(
             subject=Subject(
                 person_id=self._person_id,
@@ -106,15 +107,18 @@ class _Reader:
         if self._meta.get("action") == "create" or "merged_from_id" in self._meta:
             return True
         # Present with null means: it was empty before. So presence counts, not the value.
-        changed = _mapping(self._previous.get("custom_fields"))
+        changed = self._changed_fields
         return self._keys.quota in changed or self._keys.user_id in changed or "emails" in self._previous
 
     def _other_change(self) -> Notice:
-        changed = _mapping(self._previous.get("custom_fields"))
-        if not self._keys.figures & changed.keys():
+        if not self._keys.figures & self._changed_fields.keys():
             return Ignored(why="the quota did not change")
         is_ours = self._meta.get("change_source") == "api" and self._user_id == self._ourselves.user_id
         return Ignored(why="our own echo") if is_ours else FiguresTouched(person_id=self._person_id)
+
+    @property
+    def _changed_fields(self) -> dict[str, Any]:
+        return _mapping(self._previous.get("custom_fields"))
 
     @property
     def _user_id(self) -> str:

@@ -68,6 +68,11 @@ class HandleNotification:
         await self.handle(row)
         return Done()
 
+    @property
+    def is_too_early(self) -> bool:
+        """Tell whether webhooks cannot be read yet, since the quota's field is not known."""
+        return self._known.is_incomplete
+
     async def handle(self, row: InboxRow) -> Result | None:
         """Decide about a row; None when it was decided before, or cannot be read yet."""
         if await self._stores.inbox.is_decided(row.id):

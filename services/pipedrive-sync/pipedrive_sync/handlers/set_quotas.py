@@ -14,8 +14,9 @@ from pipedrive_sync.domain.decide import Apply, Confirm, Keep, Policy, Stale, Wa
 from pipedrive_sync.domain.matching import Links, Matched, Unmatched, match
 from pipedrive_sync.domain.notice import Cleared, QuotaNotice, Subject
 from pipedrive_sync.domain.record import SETTLED_AFTER
-from pipedrive_sync.pipedrive.client import PipedriveRefused
+from pipedrive_sync.pipedrive.client import PersonHidden, PipedriveRefused
 from pipedrive_sync.pipedrive.gate import PipedriveAway
+from pipedrive_sync.pipedrive.quota_field import QuotaField
 from pipedrive_sync.pipedrive.reader import PersonReader
 from pipedrive_sync.store.accounts import AccountRow
 from pipedrive_sync.store.inbox import Result
@@ -36,7 +37,7 @@ class Ledger(Protocol):
 
 
 class SetQuotas:
-    """`reader` is None without a token for Pipedrive's API; then nothing can be read there."""
+    """`reader` and `field` are None without a token for Pipedrive's API; then nothing can be read there."""
 
     def __init__(
         self,
@@ -44,12 +45,14 @@ class SetQuotas:
         *,
         ledger: Ledger,
         reader: PersonReader | None,
+        field: QuotaField | None,
         clock: Clock,
         policy: Policy,
     ) -> None:
         self._stores = stores
         self._ledger = ledger
         self._reader = reader
+        self._field = field
         self._clock = clock
         self._policy = policy
 
@@ -58,6 +61,7 @@ class SetQuotas:
 
         Raises Unavailable when the ledger or the database is away; then nothing is decided.
         """
+        notice = await self._with_person(notice)
         person_id = notice.subject.person_id
         person = await self._stores.people.find(person_id) if person_id is not None else None
         if person is not None and person.gone_at is not None and notice.version.at <= person.gone_at:
@@ -83,8 +87,32 @@ class SetQuotas:
                 return Result(status="stale", why="something newer is in force", user_id=user_id)
             case Keep(why=why):
                 return Result(status="kept", why=why, user_id=user_id, quota=in_force.quota)
+            case Apply() if not await self._says_so(notice):
+                return Result(status="kept", why="the quota field is no longer in Pipedrive", user_id=user_id)
             case Apply(tokens=tokens):
                 return await self._apply(notice, user_id, tokens, person)
+
+    async def _with_person(self, notice: QuotaNotice) -> QuotaNotice:
+        """Name the person of a user who is linked, so that what nobody signed is read there too."""
+        subject = notice.subject
+        if (
+            notice.is_believed
+            or self._reader is None
+            or subject.person_id is not None
+            or not subject.user_ref
+        ):
+            return notice
+        person_id = (await self._stores.people.linked([subject.user_ref])).get(subject.user_ref)
+        if person_id is None:
+            return notice
+        return notice.model_copy(update={"subject": subject.model_copy(update={"person_id": person_id})})
+
+    async def _says_so(self, notice: QuotaNotice) -> bool:
+        """Tell whether a reading without a quota is of an emptied field, and not of a deleted one."""
+        if self._field is None or notice.read_by is None or not isinstance(notice.wanted, Cleared):
+            return True
+        # The reading was made at most so long after its version.
+        return await self._field.was_there(notice.read_by, at=notice.version.at + SETTLED_AFTER)
 
     async def _match(self, subject: Subject, person: Person | None) -> Matched | Unmatched:
         users: set[str] = set()
@@ -104,6 +132,8 @@ class SetQuotas:
         assert notice.subject.person_id is not None
         try:
             record = await self._reader.read(notice.subject.person_id)
+        except PersonHidden:
+            record = None
         except (PipedriveAway, PipedriveRefused) as error:
             log.warning("raise_unconfirmed", person_id=notice.subject.person_id, error=str(error))
             return await self._wait(notice, "unconfirmed")
@@ -138,7 +168,9 @@ class SetQuotas:
             email=subject.emails[0] if subject.emails else None,
         )
         reply = await self._ledger.call(command, QuotaReply)
-        await self._stores.waiting.settled(subject.key, notice.version)
+        # What waits may be from before the user was linked to the person.
+        for key in {subject.key, Subject(user_ref=user_id).key}:
+            await self._stores.waiting.settled(key, notice.version)
         if not notice.is_believed:
             await self._read_later(notice)
         if subject.person_id is not None:

@@ -1,5 +1,6 @@
 """Compares people in Pipedrive with what is in force, and puts right what was missed."""
 
+import asyncio
 from datetime import timedelta
 
 from common.clock import Clock
@@ -10,8 +11,9 @@ from pipedrive_sync.domain.notice import Cleared, PersonGone
 from pipedrive_sync.domain.record import PersonRecord, gone_version
 from pipedrive_sync.handlers.people_gone import PeopleGone
 from pipedrive_sync.handlers.set_quotas import SetQuotas
-from pipedrive_sync.pipedrive.client import IDS_MAX, PipedriveClient
-from pipedrive_sync.pipedrive.known import Known
+from pipedrive_sync.pipedrive.client import PipedriveClient, PipedriveRefused
+from pipedrive_sync.pipedrive.quota_field import QuotaField
+from pipedrive_sync.pipedrive.reader import PersonReader
 from pipedrive_sync.store.accounts import AccountRow
 from pipedrive_sync.store.outbox import OutboxRow
 from pipedrive_sync.store.stores import Stores
@@ -24,25 +26,33 @@ _OVERLAP = timedelta(minutes=10)
 _LEFT_TO_WEBHOOKS = timedelta(minutes=1)
 """A change younger than this is still on its way to us, and no miss."""
 
+MISSING = "missing"
+"""The cursor that keeps how many linked people the last full scan did not list, when they were too many."""
+_MISSING_MAX = 5
+_MISSING_SHARE_MAX = 0.03
+
 
 class Reconcile:
-    """Costs ten tokens for each page of 500 people: ten when little happened, twenty for 1,000 in full."""
+    """Costs ten tokens for each page of 500 people: ten when little happened, thirty for 1,000 in full."""
 
     def __init__(
         self,
         stores: Stores,
         *,
         client: PipedriveClient,
-        known: Known,
+        field: QuotaField,
         quotas: SetQuotas,
+        reader: PersonReader,
         people_gone: PeopleGone,
         clock: Clock,
         policy: Policy,
     ) -> None:
         self._stores = stores
         self._client = client
-        self._known = known
+        self._known = field.known
+        self._field = field
         self._quotas = quotas
+        self._reader = reader
         self._people_gone = people_gone
         self._clock = clock
         self._policy = policy
@@ -64,7 +74,9 @@ class Reconcile:
 
     async def full(self) -> int:
         """Look at everybody, also for people that are gone; return how many quotas were put right."""
-        if not await self._knows_quota():
+        # A deleted field would read as emptied, for everybody.
+        await self._field.compare()
+        if self._known.keys.quota is None:
             return 0
         started_at = self._clock.now()
         repairs = 0
@@ -72,7 +84,7 @@ class Reconcile:
         async for page in self._client.pages(self._known.keys):
             seen |= {record.person_id for record in page}
             repairs += await self._compare(page)
-        await self._find_gone(seen)
+        await self._look_for_missing(seen)
         await self._stores.cursors.set_time(_CURSOR, started_at)
         await self._stores.cursors.set_time(_FULL, started_at)
         return repairs
@@ -87,7 +99,7 @@ class Reconcile:
     async def _knows_quota(self) -> bool:
         """Ask for a field that is missing, in place of the comparison, which would cost as much."""
         if self._known.is_incomplete:
-            await self._known.refresh(self._client)
+            await self._field.compare()
         return self._known.keys.quota is not None
 
     async def _compare(self, page: list[PersonRecord]) -> int:
@@ -121,18 +133,37 @@ class Reconcile:
         log.warning("quota_repaired", person_id=record.person_id, user_id=result.user_id)
         return True
 
-    async def _find_gone(self, seen: set[int]) -> None:
-        """Ask for the linked people that were not in the list: pages shift while they are read."""
-        missing = sorted((await self._stores.people.all_linked()).keys() - seen)
-        for start in range(0, len(missing), IDS_MAX):
-            ids = missing[start : start + IDS_MAX]
-            found = await self._client.persons(ids, self._known.keys)
-            for person_id in set(ids) - found.keys():
-                version = gone_version(person_id, self._clock.now())
-                await self._people_gone.handle(
-                    PersonGone(person_id=person_id, into=None, version=version, actor="pipedrive")
-                )
-            await self._compare(list(found.values()))
+    async def _look_for_missing(self, seen: set[int]) -> None:
+        """Ask for the linked people that were not in the list: pages shift, and people are hidden or gone.
+
+        So many at once are rather hidden from us than deleted. Then nobody is taken for gone.
+        """
+        linked = await self._stores.people.all_linked()
+        missing = sorted(linked.keys() - seen)
+        is_too_many = len(missing) > max(_MISSING_MAX, _MISSING_SHARE_MAX * len(linked))
+        counts = {"people": len(missing) if is_too_many else 0, "linked": len(linked)}
+        await self._stores.cursors.write(MISSING, counts)
+        if is_too_many:
+            log.error("people_missing", **counts)
+            return
+        results = await asyncio.gather(*map(self._ask_for, missing), return_exceptions=True)
+        for result in results:
+            if isinstance(result, BaseException):
+                raise result
+
+    async def _ask_for(self, person_id: int) -> None:
+        try:
+            record = await self._reader.read(person_id)
+        except PipedriveRefused as error:
+            log.warning("person_unreadable", person_id=person_id, why=str(error))
+            return
+        if record is not None:
+            await self._compare([record])
+            return
+        version = gone_version(person_id, self._clock.now())
+        await self._people_gone.handle(
+            PersonGone(person_id=person_id, into=None, version=version, actor="pipedrive")
+        )
 
 
 def _is_overwritten(record: PersonRecord, row: OutboxRow) -> bool:

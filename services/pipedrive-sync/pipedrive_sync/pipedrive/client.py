@@ -30,6 +30,10 @@ class PipedriveRefused(Exception):
         self.answer = answer
 
 
+class PersonHidden(PipedriveRefused):
+    """There may be such a person, but not for us, or in no form that we can read. It is not gone."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Account:
     """Whose token it is."""
@@ -110,7 +114,7 @@ class PipedriveClient:
         return _field(await self._data(call))
 
     async def person(self, person_id: int, keys: FieldKeys) -> PersonRecord | None:
-        """Read one person; None if there is none, or none for us."""
+        """Read one person; None only if Pipedrive says that there is none. Raises PersonHidden too."""
         asked_at = self._clock.now()
         answer = await self.gate.send(
             Call(
@@ -121,16 +125,19 @@ class PipedriveClient:
                 params={"custom_fields": ",".join(keys.all)},
             )
         )
-        if answer.kind in {"not_found", "forbidden"}:
+        if answer.kind == "not_found":
             return None
+        if answer.kind == "forbidden":
+            raise PersonHidden(answer)
         item = _object(_checked(answer))
         try:
             return None if item.get("is_deleted") else person_record(item, keys=keys, read_at=asked_at)
         except (KeyError, ValueError) as error:
-            raise PipedriveAway(f"Pipedrive sent a person without {error}") from None
+            log.warning("person_unreadable", person_id=person_id, without=str(error))
+            raise PersonHidden(answer) from None
 
     async def persons(self, ids: Sequence[int], keys: FieldKeys) -> dict[int, PersonRecord]:
-        """Read up to a hundred people at once, for the price of ten; who is missing is not there."""
+        """Read up to a hundred people at once, for the price of ten; who is missing may still be there."""
         params = {"ids": ",".join(map(str, ids)), "limit": IDS_MAX, "custom_fields": ",".join(keys.all)}
         asked_at = self._clock.now()
         answer = await self._sent(

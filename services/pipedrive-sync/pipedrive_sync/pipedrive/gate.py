@@ -31,6 +31,9 @@ BLOCKED_FOR = timedelta(minutes=30)
 UNAUTHORIZED_FOR = timedelta(hours=1)
 
 _ATTEMPTS_MAX = 3
+_BACKOFF_S = 1.0
+_BACKOFF_MAX_S = 60.0
+_NEVER_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
 _PAUSE = "pause"
 
 Sleep = Callable[[float], Awaitable[None]]
@@ -86,6 +89,11 @@ class Gate:
         self._turn = asyncio.Lock()
         self._paused_until: datetime | None = None
         self._paused_why = ""
+        self._held_until_s = 0.0
+        """Too fast: every call waits until then."""
+        self._failures = 0
+        self._closed_until_s = 0.0
+        """Pipedrive failed, so many times in a row: no call is made until then, and none is paid for."""
         self._company_left: tuple[str, int, int | None] | None = None
         """The day, how many tokens the company had left when we were last told, and of how many."""
 
@@ -93,6 +101,7 @@ class Gate:
         """Take up a pause that began before this process."""
         kept = await self._cursors.read(_PAUSE)
         self._paused_until, self._paused_why = kept.get("until"), kept.get("why", "")
+        CRM_PAUSED.set(self.pause is not None)
 
     @property
     def pause(self) -> str | None:
@@ -114,16 +123,17 @@ class Gate:
             answer = await self._attempt(call)
             if answer.kind != "burst":
                 return await self._judged(call, answer)
-            await self._sleep(answer.wait_s * random.uniform(1.0, 1.25))  # noqa: S311 - spreads retries
+            wait_s = answer.wait_s * random.uniform(1.0, 1.25)  # noqa: S311 - spreads retries
+            self._held_until_s = max(self._held_until_s, self._clock.monotonic_s() + wait_s)
         await self._stop("429 again and again, as when the day's budget is used up", self._midnight())
         raise PipedriveAway(self.pause)
 
     async def _attempt(self, call: Call) -> Answer:
         async with self._turn:
-            await self._admit(call)
-            wait_s = self._window.wait_s(self._clock.monotonic_s())
-            if wait_s > 0:
+            self._refuse_if_closed(call)
+            while (wait_s := self._wait_s()) > 0:
                 await self._sleep(wait_s)
+            day = await self._admit(call)
             self._window.sent(self._clock.monotonic_s())
         try:
             response = await self._http.request(
@@ -131,16 +141,44 @@ class Gate:
             )
         except httpx.HTTPError as error:
             CRM_CALLS.labels(answer="none").inc()
+            self._failed()
+            if isinstance(error, _NEVER_SENT):
+                await self._cursors.refund(day, call.cost)
             raise PipedriveAway(f"Pipedrive does not answer ({type(error).__name__})") from None
         self._learn(response.headers)
         answer = read_answer(response.status_code, response.headers, _json(response))
         CRM_CALLS.labels(answer=answer.kind).inc()
+        if answer.kind == "broken":
+            self._failed()
+        else:
+            self._failures = 0
         return answer
 
-    async def _admit(self, call: Call) -> None:
+    def _wait_s(self) -> float:
+        now_s = self._clock.monotonic_s()
+        return max(self._window.wait_s(now_s), self._held_until_s - now_s)
+
+    def _refuse_if_closed(self, call: Call) -> None:
         pause = self.pause
         if pause is not None and call.purpose != "probe":
             raise PipedriveAway(pause)
+        closed_s = self._closed_until_s - self._clock.monotonic_s()
+        if closed_s > 0:
+            raise PipedriveAway(f"Pipedrive failed; it is asked again in {closed_s:.0f} s")
+
+    def _failed(self) -> None:
+        now_s = self._clock.monotonic_s()
+        if now_s < self._closed_until_s:
+            # Calls that were under way together failed together.
+            return
+        self._closed_until_s = now_s + min(_BACKOFF_MAX_S, _BACKOFF_S * 2**self._failures)
+        self._failures = min(self._failures + 1, 10)
+
+    async def _admit(self, call: Call) -> str:
+        """Pay for a call; return the day that it is of."""
+        self._refuse_if_closed(call)
+        if self.pause is None and self._paused_until is not None:
+            await self._go_on()
         day = day_of(self._clock.now(), self._zone)
         told_on, remaining, limit = self._company_left or (None, None, None)
         if told_on == day and leaves_too_little(call.purpose, remaining=remaining, limit=limit):
@@ -149,6 +187,7 @@ class Gate:
         if not await self._cursors.spend(day, call.cost, allowance=allowance):
             raise BudgetSpent
         CRM_TOKENS_SPENT.labels(purpose=call.purpose).inc(call.cost)
+        return day
 
     async def _judged(self, call: Call, answer: Answer) -> Answer:
         now = self._clock.now()

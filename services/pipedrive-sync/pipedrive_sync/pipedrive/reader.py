@@ -27,9 +27,9 @@ class PersonReader:
         self._work: asyncio.Task[None] | None = None
 
     async def read(self, person_id: int) -> PersonRecord | None:
-        """Read a person as it is now or later, never as it was before. None if there is none.
+        """Read a person as it is now or later, never as it was before. None if it is gone.
 
-        Raises PipedriveAway, PipedriveRefused.
+        Raises PipedriveAway, PipedriveRefused; PersonHidden for a person that is not for us.
         """
         future = self._asked.get(person_id)
         if future is None:
@@ -58,7 +58,11 @@ class PersonReader:
                 asked[person_id].exception()
             return
         for person_id in ids:
-            asked[person_id].set_result(found.get(person_id))
+            if person_id in found:
+                asked[person_id].set_result(found[person_id])
+        # A list leaves out who is gone and who is hidden from us alike. Only the person's own address tells.
+        missing = [person_id for person_id in ids if person_id not in found]
+        await asyncio.gather(*(self._answer([person_id], asked) for person_id in missing))
 
     async def _read(self, ids: list[int]) -> dict[int, PersonRecord | None]:
         keys = self._keys()

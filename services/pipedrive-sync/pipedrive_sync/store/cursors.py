@@ -47,5 +47,9 @@ class Cursors:
             return (await self._cursors.update_one(within, added)).matched_count == 1
         return True
 
+    async def refund(self, day: str, tokens: int) -> None:
+        """Take back what was counted for a call that never reached Pipedrive."""
+        await self._cursors.update_one({"_id": f"budget:{day}"}, {"$inc": {"spent": -tokens}})
+
     async def spent(self, day: str) -> int:
         return int((await self.read(f"budget:{day}")).get("spent", 0))

@@ -16,7 +16,10 @@ OUTBOX = "crm_outbox"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OutboxRow:
-    """`used` is what was used up to the row `used_sequence` of the account. `due_at` is None when clean."""
+    """`used` is what was used up to the row `used_sequence` of the account. `due_at` is None when clean.
+
+    Until `not_before` nothing is written to this person, whatever changes: Pipedrive refused it.
+    """
 
     user_id: str
     person_id: int
@@ -28,6 +31,7 @@ class OutboxRow:
     revision: int = 0
     changed_at: datetime | None = None
     due_at: datetime | None = None
+    not_before: datetime | None = None
 
 
 class UsageOutbox:
@@ -57,6 +61,8 @@ class UsageOutbox:
                 writes=list(row.writes) if row else [],
                 every=self._every,
             )
+            if row is not None and row.not_before is not None and row.person_id == people[account.user_id]:
+                due = max(due, row.not_before)
             fields: Document = {
                 "person_id": people[account.user_id],
                 "urgency": int(level),
@@ -100,7 +106,8 @@ class UsageOutbox:
         return result.matched_count == 1
 
     async def postpone(self, row: OutboxRow, delay: timedelta) -> None:
-        await self._outbox.update_one({"_id": row.user_id}, {"$set": {"due_at": self._clock.now() + delay}})
+        until = self._clock.now() + delay
+        await self._outbox.update_one({"_id": row.user_id}, {"$set": {"due_at": until, "not_before": until}})
 
     async def write_again(self, user_id: str) -> None:
         """Have the figures written though they did not change: somebody else wrote them."""
@@ -111,6 +118,8 @@ class UsageOutbox:
         due = due_at(
             Urgency.REFRESH, changed_at=now, sent=row.sent, writes=list(row.writes), every=self._every
         )
+        if row.not_before is not None:
+            due = max(due, row.not_before)
         fields: Document = {
             "sent_used": None,
             "changed_at": now,
@@ -150,4 +159,5 @@ def _row(document: Document) -> OutboxRow:
         revision=document.get("revision", 0),
         changed_at=document.get("changed_at"),
         due_at=document.get("due_at"),
+        not_before=document.get("not_before"),
     )
