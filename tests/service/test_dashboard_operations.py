@@ -209,14 +209,16 @@ async def test_depth_consumers_rates_and_the_age_of_the_oldest_are_the_brokers(
     async def counted() -> bool:
         states = {queue.name: queue for queue in (await operations.view()).queues}
         state = states[QUEUE].state
-        return state is not None and state.ready == 4 and states[QUEUE].oldest_age_s is not None
+        return state is not None and state.ready == 4 and states[QUEUE].oldest_age is not None
 
     await until(counted)
     queues = {queue.name: queue for queue in (await operations.view()).queues}
     assert {RUNS.name, RUN_FINISHED.name, QUEUE} <= queues.keys()
     assert queues[QUEUE].retries == {5: 0, 30: 0, 120: 0, 600: 0}
-    assert (queues[QUEUE].oldest_age_s or 0) < 120
-    assert queues[RUNS.name].oldest_age_s is None
+    age = queues[QUEUE].oldest_age
+    assert age is not None
+    assert (age.seconds < 120, age.is_at_least) == (True, False)
+    assert queues[RUNS.name].oldest_age is None
     consumer = await letters.consume(refuse=False)
 
     async def emptied() -> bool:

@@ -52,6 +52,8 @@ QUERIES: list[tuple[str, dict[str, Any], str]] = [
     (USAGE, {"date_from[$gte]": "2026-01-01"}, "date_from[$gte]"),
     (ROWS, {"user[$ne]": "u1"}, "user[$ne]"),
     (USERS, {"$where": "1"}, "$where"),
+    (WAITING, {"limit[$gt]": "1"}, "limit[$gt]"),
+    (ROWS, {"company": "c" * 4_001}, "company"),
 ]
 
 BODIES: list[tuple[str, Any, str]] = [
@@ -62,7 +64,7 @@ BODIES: list[tuple[str, Any, str]] = [
         (TOKENS, {"token_balance": 1, "expected_balance": value}, "expected_balance")
         for value in (BIG, NAN, "1", {"$gt": 0})
     ),
-    *((TOKENS, {"token_balance": 1, "reason": value}, "reason") for value in ("", "x" * 501, 5, "a\nb")),
+    *((TOKENS, {"token_balance": 1, "reason": value}, "reason") for value in ("", " ", "x" * 501, 5, "a\nb")),
     (TOKENS, {"token_balance": 1, "balance": 5}, "balance"),
     (TOKENS, {"token_balance": 1, "$set": {"balance": 5}}, "$set"),
     (TOKENS, {}, "body"),
@@ -86,6 +88,7 @@ BODIES: list[tuple[str, Any, str]] = [
     (REPLAY, {"queue": "worker.run.v1", "all": "yes"}, "all"),
     (DROP, {"queue": "worker.run.v1", "ids": ["a"]}, "reason"),
     (DROP, {"queue": "worker.run.v1", "ids": ["a"], "reason": ""}, "reason"),
+    (DROP, {"queue": "worker.run.v1", "ids": ["a"], "reason": "  "}, "reason"),
 ]
 
 

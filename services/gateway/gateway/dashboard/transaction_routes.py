@@ -14,6 +14,7 @@ from gateway.dashboard.csv_rows import write_header, write_rows
 from gateway.dashboard.cursors import read_cursor, write_cursor
 from gateway.dashboard.dashboard import Dashboard
 from gateway.dashboard.parameters import (
+    CompanyFilter,
     DateText,
     IdFilter,
     PageStart,
@@ -39,7 +40,7 @@ _PEOPLE_KEPT = 10_000
 async def _filter(
     *,
     user: IdFilter = None,
-    company: IdFilter = None,
+    company: CompanyFilter = None,
     kind: Annotated[TransactionKind | None, Query()] = None,
     date_from: DateText = None,
     date_to: DateText = None,
