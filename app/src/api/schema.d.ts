@@ -477,7 +477,7 @@ export interface paths {
          * Export Transactions
          * @description All rows that the filter finds, newest first, as CSV. Cells cannot be formulas.
          *
-         *     A file without its last line break was cut off.
+         *     An answer that fails on the way ends without the end of its transfer, which clients report.
          */
         get: operations["export_transactions_dashboard_transactions_csv_get"];
         put?: never;

@@ -137,6 +137,11 @@ async def test_an_unknown_queue_is_not_found_and_the_known_ones_are_named(client
     assert "worker.run.v1" in answer.json()["detail"]
 
 
+async def test_an_export_without_the_database_is_no_file(client: httpx.AsyncClient):
+    answer = await client.get(CSV)
+    assert (answer.status_code, answer.headers["content-type"]) == (503, "application/problem+json")
+
+
 async def test_all_of_the_dashboard_is_for_operators():
     services = gateway_services()
     app = create_app(services)

@@ -96,24 +96,37 @@ async def export_transactions(
 ) -> StreamingResponse:
     """All rows that the filter finds, newest first, as CSV. Cells cannot be formulas.
 
-    A file without its last line break was cut off.
+    An answer that fails on the way ends without the end of its transfer, which clients report.
     """
+    parts = _written(services_of(request).dashboard, wanted)
+    # Read before the answer begins, so that a database that is away is an error and not a file.
+    first = await anext(parts)
     return StreamingResponse(
-        _written(services_of(request).dashboard, wanted),
+        _joined(first, parts),
         media_type="text/csv; charset=utf-8",
         headers={"Content-Disposition": 'attachment; filename="transactions.csv"'},
     )
 
 
 async def _written(dashboard: Dashboard, wanted: RowFilter) -> AsyncIterator[bytes]:
-    yield write_header()
+    """Yield the header with the first rows, and then the others; at least the header."""
+    begin = write_header()
     people: dict[str, Person] = {}
     async for rows in dashboard.transactions.all_rows(wanted):
         if len(people) > _PEOPLE_KEPT:
             people.clear()
         unknown = {row["user_id"] for row in rows} - people.keys()
         people |= await dashboard.names.people(unknown) if unknown else {}
-        yield write_rows(rows, people)
+        yield begin + write_rows(rows, people)
+        begin = b""
+    if begin:
+        yield begin
+
+
+async def _joined(first: bytes, rest: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    yield first
+    async for part in rest:
+        yield part
 
 
 def transaction_shape(row: Mapping[str, Any], people: Mapping[str, Person]) -> TransactionShape:
