@@ -242,19 +242,46 @@ async def test_without_the_management_api_dead_letters_are_shown_all_the_same(
     assert "secret" not in view.wrong[0]
 
 
-async def test_the_command_line_does_the_same(letters: Letters, db: Database, amqp_url: str, db_url: str):
-    await letters.refused(3)
+Command = Callable[..., Awaitable[tuple[int | None, str]]]
 
-    async def run(*options: str) -> tuple[int | None, str]:
+
+@pytest.fixture
+def command(amqp_url: str, db_url: str) -> Command:
+    async def run(*options: str, **env: str) -> tuple[int | None, str]:
         process = await asyncio.create_subprocess_exec(
             *python("gateway.dashboard.dead_letters", *options),
-            env={**os.environ, "AMQP_URL": amqp_url, "DB_URL": db_url},
+            env={**os.environ, "AMQP_URL": amqp_url, "DB_URL": db_url, **env},
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
         )
         output, _ = await process.communicate()
         return process.returncode, output.decode()
 
+    return run
+
+
+async def test_the_command_line_shows_the_state_of_each_queue(
+    letters: Letters, command: Command, amqp_management_url: str
+):
+    await letters.refused(2)
+    await letters.publish(4)
+
+    async def counted() -> bool:
+        code, output = await command("status", AMQP_MANAGEMENT_URL=amqp_management_url)
+        lines = {line.split()[0]: line.split() for line in output.splitlines()}
+        assert {"queue", RUNS.name, RUN_FINISHED.name, QUEUE} <= lines.keys(), output
+        return (code, lines[QUEUE][1:3], lines[QUEUE][-2:]) == (0, ["4", "0"], ["0", "2"])
+
+    await until(counted)
+    code, output = await command("status")
+    (line,) = (line for line in output.splitlines() if line.startswith(QUEUE))
+    assert (code, line.split()[1:]) == (1, ["-"] * 8 + ["2"])
+    assert "AMQP_MANAGEMENT_URL is not set" in output
+
+
+async def test_the_command_line_does_the_same(letters: Letters, db: Database, command: Command):
+    await letters.refused(3)
+    run = command
     code, output = await run("list")
     assert (code, output.count("no such person")) == (0, 3), output
     code, output = await run("show", QUEUE, "n1")
