@@ -7,12 +7,16 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 from datetime import timedelta
 from typing import Any
 
+import aio_pika
 import pytest
 
 from common.amqp.broker import Broker
+from common.amqp.dead_letters import DeadLetters
 from common.amqp.delivery import DeadLetter, Delivery, Done, Outcome
+from common.amqp.publisher import Publisher, Route
 from common.amqp.topology import NOTIFICATIONS, RUN_FINISHED, RUNS
 from common.clock import SystemClock
+from common.errors import Unavailable
 from common.events.integration import NotificationReceivedV1
 from common.mongo.client import Database, connect
 from gateway.dashboard.management import open_management
@@ -164,6 +168,38 @@ async def test_what_fails_again_is_set_aside_again_with_its_attempts_anew(
     await until(back)
     ((letter,), _) = await operations.replay(QUEUE, None, actor="op", dry_run=True)
     assert (letter.attempts, letter.reason) == (1, "no such person")
+
+
+class BreaksOff(Publisher):
+    """Publishes so many letters, and then no more."""
+
+    left = 2
+
+    async def publish_raw(self, body: bytes, route: Route, *, deadline_s: float = 5.0) -> None:
+        if not self.left:
+            raise Unavailable("The broker went away")
+        self.left -= 1
+        await super().publish_raw(body, route, deadline_s=deadline_s)
+
+
+async def test_a_replay_that_breaks_off_names_the_letters_that_were_sent(
+    amqp_url: str, db: Database, letters: Letters
+):
+    await letters.refused(4)
+    connection = await aio_pika.connect(amqp_url)
+    publisher = BreaksOff(connection.channel, service="test")
+    box = DeadLetters(connection.channel, publisher)
+    with pytest.raises(Unavailable):
+        await Operations(box, None, OperatorActions(db, CLOCK), CLOCK).replay(QUEUE, None, actor="op")
+    (line,) = await actions(db)
+    assert line["outcome"].startswith("failed")
+    assert line["ids"] == ["n0", "n1"]
+
+    async def given_back() -> bool:
+        return await box.depth(NOTIFICATIONS) == 2
+
+    await until(given_back)
+    await connection.close()
 
 
 async def test_a_letter_that_the_broker_gave_up_on_can_be_replayed(
