@@ -51,7 +51,7 @@ token: $(VENV)/.installed ## print a session token: USER=u1 [ROLE=operator] [COM
 audit: $(VENV)/.installed ## check the ledger's promises on what runs, or on DB_URL
 	@$(BIN)/python -m embedded.audit $(ARGS)
 
-dead-letters: $(VENV)/.installed ## look at what was set aside, and act on it (ARGS="list"; ARGS="replay QUEUE --all")
+dead-letters: $(VENV)/.installed ## look at what was set aside, and act on it (ARGS="status"; ARGS="list"; ARGS="replay QUEUE --all")
 	@$(BIN)/python -m embedded.dead_letters $(if $(ARGS),$(ARGS),list)
 
 bench: setup ## measure on this machine and print a table

@@ -126,6 +126,22 @@ async def test_names_are_data_in_the_prompt(stack: Stack, operator: ChatClient):
     assert "\\u003c/data\\u003e" in prompt, "the name is there, without the characters of the mark"
 
 
+async def test_usage_outlives_the_thread_that_it_was_used_in(stack: Stack, operator: ChatClient):
+    user = stack.client("gone", name="Gone")
+    thread_id = (await user.open())["thread"]["id"]
+    assert (await user.ask(thread_id, sim("Forget this", reply_tokens=20))).status == "completed"
+    await stack.drained()
+    before = await usage(operator)
+    assert "gone" in {row["user_id"] for row in before["by_user"]}
+    answer = await user.http.delete(f"/chat/threads/{thread_id}")
+    assert answer.status_code == 204
+    await stack.drained()
+    after = await usage(operator)
+    assert (after["totals"], after["by_user"]) == (before["totals"], before["by_user"])
+    rows = (await operator.http.get("/dashboard/transactions", params={"user": "gone"})).json()
+    assert rows["aggregate"]["usage"]["runs"] == 1
+
+
 async def test_a_model_that_fails_is_a_500_and_what_it_used_is_booked(stack: Stack, operator: ChatClient):
     await stack.script(status=400)
     answer = await operator.http.post("/dashboard/overall/resume", json=today())

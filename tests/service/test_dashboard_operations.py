@@ -7,12 +7,16 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 from datetime import timedelta
 from typing import Any
 
+import aio_pika
 import pytest
 
 from common.amqp.broker import Broker
+from common.amqp.dead_letters import DeadLetters
 from common.amqp.delivery import DeadLetter, Delivery, Done, Outcome
+from common.amqp.publisher import Publisher, Route
 from common.amqp.topology import NOTIFICATIONS, RUN_FINISHED, RUNS
 from common.clock import SystemClock
+from common.errors import Unavailable
 from common.events.integration import NotificationReceivedV1
 from common.mongo.client import Database, connect
 from gateway.dashboard.management import open_management
@@ -166,6 +170,38 @@ async def test_what_fails_again_is_set_aside_again_with_its_attempts_anew(
     assert (letter.attempts, letter.reason) == (1, "no such person")
 
 
+class BreaksOff(Publisher):
+    """Publishes so many letters, and then no more."""
+
+    left = 2
+
+    async def publish_raw(self, body: bytes, route: Route, *, deadline_s: float = 5.0) -> None:
+        if not self.left:
+            raise Unavailable("The broker went away")
+        self.left -= 1
+        await super().publish_raw(body, route, deadline_s=deadline_s)
+
+
+async def test_a_replay_that_breaks_off_names_the_letters_that_were_sent(
+    amqp_url: str, db: Database, letters: Letters
+):
+    await letters.refused(4)
+    connection = await aio_pika.connect(amqp_url)
+    publisher = BreaksOff(connection.channel, service="test")
+    box = DeadLetters(connection.channel, publisher)
+    with pytest.raises(Unavailable):
+        await Operations(box, None, OperatorActions(db, CLOCK), CLOCK).replay(QUEUE, None, actor="op")
+    (line,) = await actions(db)
+    assert line["outcome"].startswith("failed")
+    assert line["ids"] == ["n0", "n1"]
+
+    async def given_back() -> bool:
+        return await box.depth(NOTIFICATIONS) == 2
+
+    await until(given_back)
+    await connection.close()
+
+
 async def test_a_letter_that_the_broker_gave_up_on_can_be_replayed(
     operations: Operations, broker: Broker, letters: Letters
 ):
@@ -209,14 +245,16 @@ async def test_depth_consumers_rates_and_the_age_of_the_oldest_are_the_brokers(
     async def counted() -> bool:
         states = {queue.name: queue for queue in (await operations.view()).queues}
         state = states[QUEUE].state
-        return state is not None and state.ready == 4 and states[QUEUE].oldest_age_s is not None
+        return state is not None and state.ready == 4 and states[QUEUE].oldest_age is not None
 
     await until(counted)
     queues = {queue.name: queue for queue in (await operations.view()).queues}
     assert {RUNS.name, RUN_FINISHED.name, QUEUE} <= queues.keys()
     assert queues[QUEUE].retries == {5: 0, 30: 0, 120: 0, 600: 0}
-    assert (queues[QUEUE].oldest_age_s or 0) < 120
-    assert queues[RUNS.name].oldest_age_s is None
+    age = queues[QUEUE].oldest_age
+    assert age is not None
+    assert (age.seconds < 120, age.is_at_least) == (True, False)
+    assert queues[RUNS.name].oldest_age is None
     consumer = await letters.consume(refuse=False)
 
     async def emptied() -> bool:
@@ -240,19 +278,46 @@ async def test_without_the_management_api_dead_letters_are_shown_all_the_same(
     assert "secret" not in view.wrong[0]
 
 
-async def test_the_command_line_does_the_same(letters: Letters, db: Database, amqp_url: str, db_url: str):
-    await letters.refused(3)
+Command = Callable[..., Awaitable[tuple[int | None, str]]]
 
-    async def run(*options: str) -> tuple[int | None, str]:
+
+@pytest.fixture
+def command(amqp_url: str, db_url: str) -> Command:
+    async def run(*options: str, **env: str) -> tuple[int | None, str]:
         process = await asyncio.create_subprocess_exec(
             *python("gateway.dashboard.dead_letters", *options),
-            env={**os.environ, "AMQP_URL": amqp_url, "DB_URL": db_url},
+            env={**os.environ, "AMQP_URL": amqp_url, "DB_URL": db_url, **env},
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
         )
         output, _ = await process.communicate()
         return process.returncode, output.decode()
 
+    return run
+
+
+async def test_the_command_line_shows_the_state_of_each_queue(
+    letters: Letters, command: Command, amqp_management_url: str
+):
+    await letters.refused(2)
+    await letters.publish(4)
+
+    async def counted() -> bool:
+        code, output = await command("status", AMQP_MANAGEMENT_URL=amqp_management_url)
+        lines = {line.split()[0]: line.split() for line in output.splitlines()}
+        assert {"queue", RUNS.name, RUN_FINISHED.name, QUEUE} <= lines.keys(), output
+        return (code, lines[QUEUE][1:3], lines[QUEUE][-2:]) == (0, ["4", "0"], ["0", "2"])
+
+    await until(counted)
+    code, output = await command("status")
+    (line,) = (line for line in output.splitlines() if line.startswith(QUEUE))
+    assert (code, line.split()[1:]) == (1, ["-"] * 8 + ["2"])
+    assert "AMQP_MANAGEMENT_URL is not set" in output
+
+
+async def test_the_command_line_does_the_same(letters: Letters, db: Database, command: Command):
+    await letters.refused(3)
+    run = command
     code, output = await run("list")
     assert (code, output.count("no such person")) == (0, 3), output
     code, output = await run("show", QUEUE, "n1")

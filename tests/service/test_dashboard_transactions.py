@@ -86,6 +86,8 @@ FILTERS: dict[str, tuple[dict[str, Any], Callable[[Row], bool]]] = {
         ),
     ),
     "nobody": ({"user": "nobody"}, lambda row: False),
+    "a company in brackets": ({"company": "[Acme]"}, lambda row: False),
+    "a company with a long id": ({"company": "c" * 1_000}, lambda row: False),
 }
 
 

@@ -184,4 +184,4 @@ async def test_what_waits_at_the_end_is_folded(settings: Settings):
 
             await until(booked)
         assert await caller.count("usage_increments") == 0
-        assert await caller.count("usage_rollups") == 3
+        assert await caller.count("usage_rollups") == 5

@@ -66,7 +66,7 @@ async def test_a_settlement_writes_row_account_event_and_increment(trial: Ledger
         880,
     )
     increments = await trial.db["usage_increments"].find().to_list(None)
-    assert [len(increment["parts"]) for increment in increments] == [1, 3], "of the opening, and of the run"
+    assert [len(increment["parts"]) for increment in increments] == [2, 5], "of the opening, and of the run"
     assert await trial.violations() == []
 
 

@@ -18,7 +18,7 @@ from common.events.ledger import TransactionKind
 from common.events.runs import RunRequestedV1
 from common.mongo.client import Database, Document
 from common.mongo.indexes import ensure_indexes
-from common.usage_rollup import DAY, ROLLUPS, TRANSACTIONS, Figures, figures_of_row
+from common.usage_rollup import DAY, ROLLUPS, TRANSACTIONS, Figures, figures_of_row, month_start
 from usage_ledger.domain.account import Account, Profile
 from usage_ledger.domain.rollup import increments, merged
 from usage_ledger.domain.transaction import Transaction
@@ -220,16 +220,22 @@ class History:
 async def write_history(db: Database, plan: Plan, *, with_runs: bool = False) -> Totals:
     """Fill an empty database. The indexes come last, which is faster."""
     history, totals = History(plan), Totals()
+    months: list[Document] = []
     pending: dict[str, list[Document]] = {TRANSACTIONS: [], ROLLUPS: [], RUNS: []}
     for rows in history.days():
+        if months and months[0]["at"] != month_start(rows[0].at):
+            pending[ROLLUPS] += merged(months)
+            months = []
         documents = [row_document(row) for row in rows]
         for document in documents:
             totals.add(document)
         pending[TRANSACTIONS] += documents
-        pending[ROLLUPS] += merged(increments(rows))
+        for document in merged(increments(rows)):
+            (months if "owner" in document else pending[ROLLUPS]).append(document)
         if with_runs:
             pending[RUNS] += [_run(row) for row in documents if row["kind"] == "usage"]
         await _insert(db, pending, at_least=_BATCH)
+    pending[ROLLUPS] += merged(months)
     await _insert(db, pending, at_least=1)
     await _insert(db, {"accounts": list(history.accounts())}, at_least=1)
     await ensure_indexes(db, (*INDEXES, *(RUN_INDEXES if with_runs else ())))

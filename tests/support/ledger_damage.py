@@ -92,6 +92,10 @@ async def debt_unexplained(db: Database) -> None:
     places = (f"quarters.{quarter}", "totals.day")
     update = {"$inc": {f"{place}.{name}": value for place in places for name, value in more.items()}}
     await db["usage_rollups"].update_one({"_id": day["_id"]}, update)
+    month = await db["usage_rollups"].find_one({"kind": "user_month", "owner": "u2"})
+    assert month is not None
+    months = {"_id": f"{month['_id']}-u9", "owner": "u9", "company": row["company"] and row["company"]["id"]}
+    await db["usage_rollups"].insert_one(month | months | {"days": {str(row["at"].day): more}})
 
 
 async def run_not_settled(db: Database) -> None:
@@ -284,6 +288,31 @@ async def active_quarters_changed(db: Database) -> None:
     await db["usage_rollups"].update_one({"_id": rollup["_id"]}, {"$inc": {f"users.{key}.{bits}": 1}})
 
 
+async def _change_a_month(db: Database, kind: str, **fields: Any) -> None:
+    rollup = await db["usage_rollups"].find_one({"kind": kind})
+    assert rollup is not None
+    await db["usage_rollups"].update_one({"_id": rollup["_id"]}, {"$set": fields})
+
+
+async def month_of_a_user_moved(db: Database) -> None:
+    rollup = await db["usage_rollups"].find_one({"kind": "user_month"})
+    assert rollup is not None
+    day = next(iter(rollup["days"]))
+    await db["usage_rollups"].update_one({"_id": rollup["_id"]}, {"$inc": {f"days.{day}.x_grant": 1}})
+
+
+async def month_of_another_user(db: Database) -> None:
+    await _change_a_month(db, "user_month", owner="u77")
+
+
+async def month_of_another_company(db: Database) -> None:
+    await _change_a_month(db, "company_month", owner="other")
+
+
+async def months_of_companies_lost(db: Database) -> None:
+    await db["usage_rollups"].delete_many({"kind": "company_month"})
+
+
 async def row_without_tokens(db: Database) -> None:
     await db["transactions"].update_one({"_id": "usage:r2"}, {"$unset": {"tokens": 1}})
 
@@ -357,6 +386,10 @@ MORE: list[tuple[Damage, set[str]]] = [
     (quarter_of_a_day_changed, {"I12"}),
     (tokens_moved_between_kinds_of_tokens, {"I12"}),
     (active_quarters_changed, {"I12"}),
+    (month_of_a_user_moved, {"I12"}),
+    (month_of_another_user, {"I12"}),
+    (month_of_another_company, {"I12"}),
+    (months_of_companies_lost, {"I12"}),
     (rollups_lost, {"I12"}),
     (row_without_tokens, {"I1", "I2"}),
     (row_without_usage_and_a_balance_moved, {"I1", "I2", "I6", "I12"}),

@@ -477,7 +477,7 @@ export interface paths {
          * Export Transactions
          * @description All rows that the filter finds, newest first, as CSV. Cells cannot be formulas.
          *
-         *     A file without its last line break was cut off.
+         *     An answer that fails on the way ends without the end of its transfer, which clients report.
          */
         get: operations["export_transactions_dashboard_transactions_csv_get"];
         put?: never;
@@ -1044,6 +1044,8 @@ export interface components {
          * QueueShape
          * @description Figures of now, rates per second; null where RabbitMQ's management API does not tell.
          *
+         *     It remembers an hour: with `oldest_age_is_at_least`, the oldest message is older than `oldest_age_s`.
+         *
          *     `retries` are messages that wait for another attempt, by the seconds that they wait.
          */
         QueueShape: {
@@ -1055,6 +1057,8 @@ export interface components {
             dead: number;
             /** Name */
             name: string;
+            /** Oldest Age Is At Least */
+            oldest_age_is_at_least: boolean;
             /** Oldest Age S */
             oldest_age_s: number | null;
             /** Published Per S */

@@ -56,6 +56,7 @@ function QueueTable(props: { queues: Queue[] }) {
   const figure = (value: number | null | undefined, show = formats().number) =>
     value === null || value === undefined ? texts().none : show(value);
   const rate = (value: number) => texts().perSecond(formats().number(value));
+  const age = (seconds: number) => texts().seconds(formats().number(Math.round(seconds)));
   const retries = (queue: Queue) =>
     queue.retries ? Object.values(queue.retries).reduce((sum, count) => sum + count, 0) : null;
 
@@ -72,11 +73,11 @@ function QueueTable(props: { queues: Queue[] }) {
     { title: texts().queue, cell: queue => <code>{queue.name}</code> },
     number(texts().ready, queue => queue.ready),
     number(texts().unacked, queue => queue.unacked),
-    number(
-      texts().oldest,
-      queue => queue.oldest_age_s,
-      seconds => texts().seconds(formats().number(Math.round(seconds))),
-    ),
+    {
+      title: texts().oldest,
+      isNumber: true,
+      cell: queue => (queue.oldest_age_is_at_least ? texts().overAnHour : figure(queue.oldest_age_s, age)),
+    },
     number(texts().consumers, queue => queue.consumers),
     number(texts().publishedRate, queue => queue.published_per_s, rate),
     number(texts().ackedRate, queue => queue.acked_per_s, rate),

@@ -158,6 +158,7 @@ export const de: DashboardTexts = {
   unacked: "In Arbeit",
   consumers: "Abnehmer",
   oldest: "Älteste",
+  overAnHour: "über 1 h",
   seconds: seconds => `${seconds} s`,
   deadLetters: "Beiseitegelegt",
   noDeadLetters: "Keine Nachricht wurde beiseitegelegt.",

@@ -160,6 +160,7 @@ const en = {
   unacked: "In work",
   consumers: "Consumers",
   oldest: "Oldest",
+  overAnHour: "over 1 h",
   seconds: (seconds: string) => `${seconds} s`,
   deadLetters: "Set aside",
   noDeadLetters: "No message was set aside.",

@@ -1,4 +1,4 @@
-"""`python -m embedded.dead_letters`: dead letters of what runs here, or by `DB_URL` and `AMQP_URL`."""
+"""`python -m embedded.dead_letters`: queues and dead letters of what runs here, or by the addresses given."""
 
 import os
 import sys
@@ -22,9 +22,11 @@ def main() -> int:
         "DB_URL": running.db_url if running else config.given("DB_URL"),
         "AMQP_URL": running.amqp_url if running else config.given("AMQP_URL"),
     }
+    management_url = running.amqp_management_url if running else config.given("AMQP_MANAGEMENT_URL")
     if None in urls.values():
         print("Nothing runs here: start `make run`, or set DB_URL and AMQP_URL", file=sys.stderr)
         return EXIT_BAD_SETTINGS
+    urls["AMQP_MANAGEMENT_URL"] = management_url
     return _become_command({**config.settings, **{name: url for name, url in urls.items() if url}})
 
 

@@ -15,6 +15,7 @@ class RunFile:
     url: str
     pids: Pids
     amqp_url: str
+    amqp_management_url: str | None
     redis_url: str
     db_url: str
     model_url: str

@@ -111,6 +111,7 @@ class Stack:
             url=self.url,
             pids=_pids(self._parts, states),
             amqp_url=addresses.amqp_url,
+            amqp_management_url=addresses.amqp_management_url,
             redis_url=addresses.redis_url,
             db_url=addresses.db_url,
             model_url=addresses.model_url,

@@ -1,7 +1,7 @@
 """Usage rolled up, exact in every time zone: the shapes that the ledger writes and dashboards read.
 
 Every zone of today is a multiple of 15 minutes off UTC, also across its changes, so a local day is a
-run of whole UTC quarters. Three kinds of documents in `usage_rollups`, each with `kind` and `at` (the
+run of whole UTC quarters. Five kinds of documents in `usage_rollups`, each with `kind` and `at` (the
 start of its time, indexed together):
 
 - `day`          {_id: "day|2026-11-22", quarters: {"0".."95": F + K}, totals: {"day": F + K},
@@ -9,17 +9,21 @@ start of its time, indexed together):
 - `day_users`    {_id: "day_users|2026-11-22|<shard>", users: {<user key>: F + {a0, a1}}}
 - `quarter_users` {_id: "quarter_users|2026-11-22T18:30|<shard>", users: {<user key>: F},
                   models: {<escaped model>: F}}
+- `user_month`   {_id: "user_month|2026-11|<user key>", owner: <user id>, company: <company id> | None,
+                  days: {"1".."31": F + K}}
+- `company_month` {_id: "company_month|2026-11|<escaped company>", owner: <company id>, days: {...: F + K}}
 
 F is a map of counters, see `Figures`. K counts the rows that are not usage: `x_<kind>` is how many of a
 kind, `t_<kind>` the sum of their tokens; so the ledger's rows are counted without looking at them.
 `a0` and `a1` are the quarters of the day in which the user had a run, one bit each: 0..47 in `a0`, 48..95
 in `a1`; so active users of a local day need no finer document. `totals` and `models` are sums of the
 document's time. A user key carries the company of the run, so that a later change of company does not
-rewrite history. Shards bound the size of a document: 800,000 users may be active in a day, and 200,000
-in a quarter.
+rewrite history. The months of a user and of a company (indexed by `kind`, `owner`, `at`) tell how many rows
+they have when, without their rows being looked at. Shards bound the size of a document: 800,000 users may be
+active in a day, and 200,000 in a quarter.
 
 A settlement does not touch these wide documents. It inserts one document into `usage_increments`, in the
-same database transaction as its rows: {_id, at, parts: [documents of the three kinds, holding only what
+same database transaction as its rows: {_id, at, parts: [documents of these kinds, holding only what
 is to be added]}. The ledger folds increments into the rollups every few seconds. A reader therefore adds
 both, read in one snapshot (`common.mongo.usage`), and is exact at any moment.
 """
@@ -40,12 +44,13 @@ ROLLUPS = "usage_rollups"
 INCREMENTS = "usage_increments"
 TRANSACTIONS = "transactions"
 
-Kind = Literal["day", "day_users", "quarter_users"]
+Kind = Literal["day", "day_users", "quarter_users", "user_month", "company_month"]
+OwnerKind = Literal["user_month", "company_month"]
 
 QUARTER = timedelta(minutes=15)
 DAY = timedelta(days=1)
 QUARTERS_PER_DAY = 96
-_SHARDS: Mapping[Kind, int] = {"day": 1, "day_users": 8, "quarter_users": 2}
+_SHARDS: Mapping[str, int] = {"day": 1, "day_users": 8, "quarter_users": 2}
 BIT_FIELDS = frozenset({"a0", "a1"})
 _BITS_PER_FIELD = 48
 _FIELDS = {
@@ -138,19 +143,26 @@ def day_start(at: datetime) -> datetime:
     return at.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
 
 
+def month_start(at: datetime) -> datetime:
+    return day_start(at).replace(day=1)
+
+
 def quarter_of_day(at: datetime) -> int:
     """Number the quarter of the UTC day, 0..95."""
     return (at - day_start(at)) // QUARTER
 
 
-def document_id(kind: Kind, start: datetime, shard: int = 0) -> str:
+def document_id(kind: Kind, start: datetime, key: int | str = 0) -> str:
+    """Name a document; `key` is a shard, or for months whose they are."""
     match kind:
         case "day":
             return f"day|{start:%Y-%m-%d}"
         case "day_users":
-            return f"day_users|{start:%Y-%m-%d}|{shard}"
+            return f"day_users|{start:%Y-%m-%d}|{key}"
         case "quarter_users":
-            return f"quarter_users|{start:%Y-%m-%dT%H:%M}|{shard}"
+            return f"quarter_users|{start:%Y-%m-%dT%H:%M}|{key}"
+        case "user_month" | "company_month":
+            return f"{kind}|{start:%Y-%m}|{key}"
 
 
 def shard_of(kind: Kind, key: str) -> int:
@@ -200,6 +212,15 @@ def cover(span: Span) -> Cover:
         return Cover(days=Span(first, first), quarters=_solid(Span(first, last)), edges=edges)
     quarters = _solid(Span(first, first_day), Span(last_day, last))
     return Cover(days=Span(first_day, last_day), quarters=quarters, edges=edges)
+
+
+def cover_by_days(span: Span) -> Cover:
+    """Put a span together from whole UTC days and edges, which are shorter than a day each."""
+    start, end = span.start.astimezone(UTC), span.end.astimezone(UTC)
+    first, last = round_up(start, day_start(start), DAY), day_start(end)
+    if first > last:
+        return Cover(days=Span(start, start), quarters=(), edges=_solid(Span(start, end)))
+    return Cover(days=Span(first, last), quarters=(), edges=_solid(Span(start, first), Span(last, end)))
 
 
 def local_days(span: Span, zone: ZoneInfo) -> Iterator[tuple[date, Span]]:

@@ -8,14 +8,19 @@ from pydantic import Field, field_validator
 from common.settings import AssistantSettings, CommonSettings, SecretSettings
 
 
-class Settings(CommonSettings, SecretSettings, AssistantSettings):
+class BrokerSettings(CommonSettings):
+    """What is needed to look at the queues, also from the command line."""
+
+    amqp_management_url: str = Field(
+        default="", repr=False, description="RabbitMQ's management API, for the dashboard; off if unset"
+    )
+
+
+class Settings(BrokerSettings, SecretSettings, AssistantSettings):
     """What the gateway reads from the environment, once, when it starts."""
 
     port: int = Field(default=8080, ge=0, le=65_535)
     redis_url: str = "redis://127.0.0.1:6379/0"
-    amqp_management_url: str = Field(
-        default="", repr=False, description="RabbitMQ's management API, for the dashboard; off if unset"
-    )
     dist_url: str = Field(default="", description="the public origin; this host and port if unset")
     login_url: str = Field(default="", description="where people sign in; the public origin if unset")
     int_url: str = Field(default="", description="origin of the main integration, allowed for /int by CORS")

@@ -50,18 +50,33 @@ INDEXES = (
     ),
     IndexSpec(
         collection=TRANSACTIONS,
+        keys=(("user_id", 1), ("at", 1), ("_id", 1)),
+        why="the dashboard lists the rows of a user, newest first",
+    ),
+    IndexSpec(
+        collection=TRANSACTIONS,
         keys=(("user_id", 1), ("kind", 1), ("at", 1), ("_id", 1)),
-        why="the dashboard lists the rows of a user, of all kinds or of one, newest first",
+        why="the dashboard lists the rows of a user of one kind, newest first",
+    ),
+    IndexSpec(
+        collection=TRANSACTIONS,
+        keys=(("company.id", 1), ("at", 1), ("_id", 1)),
+        why="the dashboard lists the rows of a company, newest first",
     ),
     IndexSpec(
         collection=TRANSACTIONS,
         keys=(("company.id", 1), ("kind", 1), ("at", 1), ("_id", 1)),
-        why="the dashboard lists the rows of a company, of all kinds or of one, newest first",
+        why="the dashboard lists the rows of a company of one kind, newest first",
     ),
     IndexSpec(
         collection=ROLLUPS,
         keys=(("kind", 1), ("at", 1)),
         why="the dashboard and the audit read one kind of documents over some time",
+    ),
+    IndexSpec(
+        collection=ROLLUPS,
+        keys=(("kind", 1), ("owner", 1), ("at", 1)),
+        why="the dashboard counts the rows of a user or a company",
     ),
     IndexSpec(
         collection=INCREMENTS,

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from gateway.dashboard.management import Samples, oldest_age_s
+from gateway.dashboard.management import HISTORY_S, Age, Samples, oldest_age
 
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 
@@ -31,4 +31,19 @@ def samples(*values: int) -> Samples:
 def test_the_oldest_has_waited_since_what_was_before_it_was_done(
     lengths: tuple[int, ...], acked: tuple[int, ...], expected: float | None
 ):
-    assert oldest_age_s(samples(*lengths), samples(*acked), now=NOW) == expected
+    age = oldest_age(samples(*lengths), samples(*acked), now=NOW)
+    assert (age and age.seconds) == expected
+    assert age is None or not age.is_at_least
+
+
+@pytest.mark.parametrize(("before", "is_at_least"), [((), True), ((0,), False)])
+def test_what_has_waited_for_all_that_the_broker_remembers_may_be_older(
+    before: tuple[int, ...],
+    is_at_least: bool,  # noqa: FBT001
+):
+    hour = (1,) * (HISTORY_S // 30 + 1)
+    assert oldest_age(samples(*hour, *before), (), now=NOW) == Age(HISTORY_S, is_at_least=is_at_least)
+
+
+def test_the_age_in_a_queue_younger_than_an_hour_is_known():
+    assert oldest_age(samples(1, 1, 1), (), now=NOW) == Age(60)

@@ -21,6 +21,9 @@ from common.usage_rollup import (
 )
 from common.usage_sums import UsageSums
 
+Hint = list[tuple[str, int]] | None
+"""The keys of the index to read by; None leaves it to the database."""
+
 Documents = dict[Kind, list[Document]]
 
 _BATCH = 100
@@ -38,23 +41,29 @@ class UsageSnapshot:
         self._parts = parts
 
     async def documents(
-        self, kind: Kind, within: Span | None, *, fields: tuple[str, ...] = ()
+        self, kind: Kind, within: Span | None, *, owner: str | None = None, fields: tuple[str, ...] = ()
     ) -> AsyncIterator[Document]:
         """Yield the documents of a kind, of all time without `within`; the same id may come several times.
 
-        `fields` are read beside `at` and `kind`; all, if none is named.
+        With `owner`, only whose months they are. `fields` are read beside `at` and `kind`; all, if none is
+        named.
         """
         wanted: Document = {"kind": kind} | ({"at": _between(within)} if within else {})
+        if owner is not None:
+            wanted["owner"] = owner
         shown = dict.fromkeys(("at", "kind", *fields), 1) if fields else None
         async for document in self.db[ROLLUPS].find(wanted, shown, session=self.session).batch_size(_BATCH):
             yield document
         for part in parts_within(self._parts, kind, within) if within else self._parts:
-            if part["kind"] == kind:
+            if part["kind"] == kind and (owner is None or part["owner"] == owner):
                 yield part
 
-    async def rows(self, within: Span) -> AsyncIterator[Document]:
-        """Yield the rows of a short time, of all kinds: by time alone, which an index has."""
-        async for row in self.db[TRANSACTIONS].find({"at": _between(within)}, session=self.session):
+    async def rows(
+        self, within: Span, whose: Document | None = None, *, hint: Hint = None
+    ) -> AsyncIterator[Document]:
+        """Yield the rows of a short time, of all kinds: by time alone, or by `whose` they are as well."""
+        wanted = {**(whose or {}), "at": _between(within)}
+        async for row in self.db[TRANSACTIONS].find(wanted, hint=hint, session=self.session):
             yield row
 
     async def sums(self, sums: UsageSums[T]) -> UsageSums[T]:

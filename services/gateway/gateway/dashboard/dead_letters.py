@@ -1,6 +1,7 @@
-"""`python -m gateway.dashboard.dead_letters`: dead letters from the command line, by DB_URL and AMQP_URL.
+"""`python -m gateway.dashboard.dead_letters`: queues and dead letters from the command line.
 
-The same as in the dashboard, with the same line in the audit.
+The same as in the dashboard, with the same line in the audit, by DB_URL, AMQP_URL and, for all that only the
+broker itself knows of its queues, AMQP_MANAGEMENT_URL.
 """
 
 import argparse
@@ -19,17 +20,20 @@ from common.clock import SystemClock, rfc3339
 from common.errors import AppError
 from common.mongo import client as mongo
 from common.service import read_settings
-from common.settings import CommonSettings
-from gateway.dashboard.operations import SET_ASIDE, LetterBox, Operations, queue_of
+from gateway.dashboard.management import Age, open_management
+from gateway.dashboard.operations import SET_ASIDE, LetterBox, Operations, QueueView, queue_of
 from gateway.dashboard.operator_actions import OperatorActions
+from gateway.settings import BrokerSettings
 
 _FAILED = 1
+_UNKNOWN = "-"
+_COLUMNS = ("queue", "waiting", "in work", "oldest", "consumers", "in", "done", "again", "retries", "dead")
 _RATE_MIN, _RATE_MAX = 0.5, 1_000
 
 
 def main() -> None:
     options = _parser().parse_args()
-    settings = read_settings(CommonSettings)
+    settings = read_settings(BrokerSettings)
     log.configure("gateway", level="WARNING")
     try:
         asyncio.run(_run(options, settings))
@@ -38,8 +42,11 @@ def main() -> None:
         raise SystemExit(_FAILED) from None
 
 
-async def _run(options: argparse.Namespace, settings: CommonSettings) -> None:
+async def _run(options: argparse.Namespace, settings: BrokerSettings) -> None:
     async with _opened(settings) as (letters, operations):
+        if options.command == "status":
+            await _status(operations)
+            return
         if options.command == "list":
             await _list(letters, options.queue)
             return
@@ -63,13 +70,49 @@ async def _run(options: argparse.Namespace, settings: CommonSettings) -> None:
 
 
 @asynccontextmanager
-async def _opened(settings: CommonSettings) -> AsyncGenerator[tuple[LetterBox, Operations]]:
+async def _opened(settings: BrokerSettings) -> AsyncGenerator[tuple[LetterBox, Operations]]:
     clock = SystemClock()
     db = mongo.connect(settings.db_url, service="gateway")
-    async with Broker(settings.amqp_url, service="gateway") as broker:
+    url = settings.amqp_management_url
+    async with (
+        Broker(settings.amqp_url, service="gateway") as broker,
+        open_management(url, amqp_url=settings.amqp_url, clock=clock) as management,
+    ):
         letters = broker.dead_letters()
-        yield letters, Operations(letters, None, OperatorActions(db, clock), clock)
+        yield letters, Operations(letters, management, OperatorActions(db, clock), clock)
     db.client.close()
+
+
+async def _status(operations: Operations) -> None:
+    """Print a line for each queue, and raise SystemExit when something could not be asked."""
+    view = await operations.view()
+    lines = [_COLUMNS, *(_cells(queue) for queue in view.queues)]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    for name, *figures in lines:
+        padded = (figure.rjust(width) for figure, width in zip(figures, widths[1:], strict=True))
+        print(name.ljust(widths[0]), *padded, sep="  ")  # noqa: T201
+    for line in view.wrong:
+        print(line, file=sys.stderr)  # noqa: T201
+    if view.wrong:
+        raise SystemExit(_FAILED)
+
+
+def _cells(queue: QueueView) -> tuple[str, ...]:
+    state, retries = queue.state, queue.retries
+    if state is None:
+        figures = (_UNKNOWN,) * 6
+    else:
+        rates = (state.published_per_s, state.acked_per_s, state.redelivered_per_s)
+        counts = (state.ready, state.unacked, state.consumers)
+        figures = (*map(str, counts), *(f"{rate:g}/s" for rate in rates))
+    waiting = _UNKNOWN if retries is None else str(sum(retries.values()))
+    return queue.name, *figures[:2], _age(queue.oldest_age), *figures[2:], waiting, str(queue.dead)
+
+
+def _age(age: Age | None) -> str:
+    if age is None:
+        return _UNKNOWN
+    return "over 1 h" if age.is_at_least else f"{age.seconds:.0f} s"
 
 
 async def _list(letters: LetterBox, name: str | None) -> None:
@@ -100,6 +143,7 @@ def _line(letter: Letter) -> str:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m gateway.dashboard.dead_letters", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
+    commands.add_parser("status", help="how full the queues are, and how fast they move")
     listing = commands.add_parser("list", help="what was set aside, and why")
     listing.add_argument("queue", nargs="?")
     show = commands.add_parser("show", help="one letter with its body")

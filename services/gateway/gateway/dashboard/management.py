@@ -40,6 +40,14 @@ class QueueState:
     redelivered_per_s: float
 
 
+@dataclass(frozen=True, slots=True)
+class Age:
+    """With `is_at_least`, it is older than the broker remembers."""
+
+    seconds: float
+    is_at_least: bool = False
+
+
 class Management:
     """Asks for the virtual host that `amqp_url` names."""
 
@@ -53,8 +61,8 @@ class Management:
         found = await self._get(f"/api/queues/{self._vhost}", {"columns": ",".join(_COLUMNS)})
         return {queue["name"]: _state(queue) for queue in found}
 
-    async def oldest_age_s(self, queue: str) -> float | None:
-        """Estimate how long the oldest message has been there, to half a minute, an hour at most.
+    async def oldest_age(self, queue: str) -> Age | None:
+        """Estimate how long the oldest message has been there, to half a minute; of an hour the broker knows.
 
         The broker does not know it of a quorum queue; but it remembers how full the queue was and how much
         was done since, and the oldest is done first. Raises Unavailable.
@@ -66,7 +74,7 @@ class Management:
         found = await self._get(path, {**ages, "columns": columns})
         lengths = _samples(found, "messages_details")
         acked = _samples(_mapping(found.get("message_stats")), "ack_details")
-        return oldest_age_s(lengths, acked, now=self._clock.now())
+        return oldest_age(lengths, acked, now=self._clock.now())
 
     async def _get(self, path: str, query: Mapping[str, str | int]) -> Any:
         try:
@@ -92,17 +100,22 @@ Samples = Sequence[tuple[float, int]]
 """Time in seconds and a number, the newest first."""
 
 
-def oldest_age_s(lengths: Samples, acked: Samples, *, now: datetime) -> float | None:
+def oldest_age(lengths: Samples, acked: Samples, *, now: datetime) -> Age | None:
     """Find since when there has always been a message that is there still. None: there is none."""
     done = dict(acked)
     done_by_now = acked[0][1] if acked else 0
     oldest: float | None = None
+    began = False
     for at, length in lengths:
         done_since = done_by_now - done.get(at, 0)
         if length <= done_since:
+            began = True
             break
         oldest = max(0.0, now.timestamp() - at)
-    return oldest
+    if oldest is None:
+        return None
+    # A queue that is younger than the broker's memory has fewer samples.
+    return Age(oldest, is_at_least=not began and oldest >= HISTORY_S - 2 * _STEP_S)
 
 
 def _state(queue: Mapping[str, Any]) -> QueueState:

@@ -11,7 +11,7 @@ from common.amqp.topology import DURABLE, RETRY_DELAYS_S, Queue
 from common.clock import Clock
 from common.errors import NotFound, Unavailable
 from common.mongo.client import Document
-from gateway.dashboard.management import Management, QueueState
+from gateway.dashboard.management import Age, Management, QueueState
 from gateway.dashboard.operator_actions import OperatorActions
 
 LETTERS_SHOWN = 100
@@ -46,7 +46,7 @@ class QueueView:
 
     name: str
     state: QueueState | None
-    oldest_age_s: float | None
+    oldest_age: Age | None
     retries: Mapping[int, int] | None
     dead: int
 
@@ -162,16 +162,16 @@ class Operations:
         return QueueView(
             name=queue.name,
             state=state,
-            oldest_age_s=await self._oldest_age_s(queue, state),
+            oldest_age=await self._oldest_age(queue, state),
             retries={delay_s: tier.ready for delay_s, tier in tiers.items() if tier} if states else None,
             dead=dead,
         )
 
-    async def _oldest_age_s(self, queue: Queue, state: QueueState | None) -> float | None:
+    async def _oldest_age(self, queue: Queue, state: QueueState | None) -> Age | None:
         if self._management is None or state is None or not state.ready + state.unacked:
             return None
         try:
-            return await self._management.oldest_age_s(queue.name)
+            return await self._management.oldest_age(queue.name)
         except Unavailable:
             return None
 

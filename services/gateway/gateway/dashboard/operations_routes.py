@@ -11,7 +11,7 @@ from common.clock import rfc3339
 from common.mongo.client import Document
 from gateway.context import GatewayServices
 from gateway.dashboard.operations import QueueView
-from gateway.dashboard.parameters import refuse_operators
+from gateway.dashboard.parameters import Reason, refuse_operators
 from gateway.dashboard.shapes import Shape
 from gateway.parameters import PRINTABLE, Body
 from gateway.policy import OperatorSession
@@ -30,6 +30,8 @@ LetterIds = Annotated[
 class QueueShape(Shape):
     """Figures of now, rates per second; null where RabbitMQ's management API does not tell.
 
+    It remembers an hour: with `oldest_age_is_at_least`, the oldest message is older than `oldest_age_s`.
+
     `retries` are messages that wait for another attempt, by the seconds that they wait.
     """
 
@@ -38,6 +40,7 @@ class QueueShape(Shape):
     unacked: int | None
     consumers: int | None
     oldest_age_s: float | None
+    oldest_age_is_at_least: bool
     published_per_s: float | None
     acked_per_s: float | None
     redelivered_per_s: float | None
@@ -97,7 +100,7 @@ class ReplayBody(Body):
 class DropBody(Body):
     queue: QueueName
     ids: LetterIds
-    reason: str = Field(min_length=1, max_length=500, pattern=PRINTABLE)
+    reason: Reason
 
 
 class LettersAnswer(Shape):
@@ -157,7 +160,8 @@ def _queue_shape(queue: QueueView) -> QueueShape:
         ready=state and state.ready,
         unacked=state and state.unacked,
         consumers=state and state.consumers,
-        oldest_age_s=queue.oldest_age_s,
+        oldest_age_s=queue.oldest_age and queue.oldest_age.seconds,
+        oldest_age_is_at_least=queue.oldest_age is not None and queue.oldest_age.is_at_least,
         published_per_s=state and state.published_per_s,
         acked_per_s=state and state.acked_per_s,
         redelivered_per_s=state and state.redelivered_per_s,

@@ -19,6 +19,7 @@ from common.usage_rollup import (
     KindSum,
     Span,
     cover,
+    cover_by_days,
     figures_of_row,
     kinds_in,
     row_counters,
@@ -37,16 +38,26 @@ class Bucket:
 
 
 class RowCounts:
-    """Adds up the rows of a span. The same document may come in several parts."""
+    """Adds up the rows of a span. The same document may come in several parts.
 
-    def __init__(self, span: Span) -> None:
-        self.cover = cover(span)
+    `of_months`: from the months of a user or a company, which know days and nothing finer.
+    """
+
+    def __init__(self, span: Span, *, of_months: bool = False) -> None:
+        self.cover = cover_by_days(span) if of_months else cover(span)
         self._stored: dict[tuple[datetime, datetime], Counter[str]] = {}
 
     def add_day(self, document: Document) -> None:
         """Take the totals of a whole day."""
         stored = document.get("totals", {}).get(TOTALS_KEY, {})
         self._add(Span(document["at"], document["at"] + DAY), stored)
+
+    def add_month(self, document: Document) -> None:
+        """Take those days of a month that are whole days of the span."""
+        for number, stored in document.get("days", {}).items():
+            day = document["at"] + (int(number) - 1) * DAY
+            if self.cover.days.start <= day < self.cover.days.end:
+                self._add(Span(day, day + DAY), stored)
 
     def add_quarters(self, document: Document, part: Span) -> None:
         """Take those quarters of a day that are in a part of it."""

@@ -1,12 +1,12 @@
-"""What all rows of a filter are together: from the rollups where they tell, else from the rows."""
+"""What all rows of a filter are together: from the rollups, and from the rows of its edges."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from common.events.ledger import TransactionKind
 from common.mongo.client import Document
 from common.mongo.usage import UsageSnapshot
-from common.usage_rollup import TRANSACTIONS, USAGE_KINDS, Figures, KindSum, Span, row_figures
+from common.usage_rollup import TRANSACTIONS, USAGE_KINDS, Figures, KindSum, Span, month_start, row_figures
 from gateway.dashboard.row_counts import RowCounts
 from gateway.dashboard.row_filter import RowFilter, within
 
@@ -29,9 +29,20 @@ class RowsSum:
         return sum(kind.tokens for kind in self.kinds.values())
 
 
-async def count_rows(snapshot: UsageSnapshot, span: Span) -> RowCounts:
-    """Read how many rows there are when: one small document a day, and the rows of the edges."""
-    counts = RowCounts(span)
+async def count_rows(snapshot: UsageSnapshot, wanted: RowFilter) -> RowCounts:
+    """Read how many rows there are when, of any kind: from small documents, and the rows of the edges."""
+    counts = RowCounts(wanted.span, of_months=wanted.owner is not None)
+    if wanted.owner is None:
+        await _count_days(snapshot, counts)
+    else:
+        await _count_months(snapshot, wanted, counts)
+    for edge in counts.cover.edges:
+        async for row in snapshot.rows(edge, wanted.whose, hint=wanted.hint):
+            counts.add_row(row, edge)
+    return counts
+
+
+async def _count_days(snapshot: UsageSnapshot, counts: RowCounts) -> None:
     if not counts.cover.days.is_empty:
         async for document in snapshot.documents("day", counts.cover.days, fields=("totals",)):
             counts.add_day(document)
@@ -39,10 +50,17 @@ async def count_rows(snapshot: UsageSnapshot, span: Span) -> RowCounts:
         day = Span(part.start.replace(hour=0, minute=0), part.end)
         async for document in snapshot.documents("day", day, fields=("quarters",)):
             counts.add_quarters(document, part)
-    for edge in counts.cover.edges:
-        async for row in snapshot.rows(edge):
-            counts.add_row(row, edge)
-    return counts
+
+
+async def _count_months(snapshot: UsageSnapshot, wanted: RowFilter, counts: RowCounts) -> None:
+    days = counts.cover.days
+    if wanted.owner is None or days.is_empty:
+        return
+    kind, owner = wanted.owner
+    months = Span(month_start(days.start), days.end)
+    async for document in snapshot.documents(kind, months, owner=owner):
+        if wanted.company_id in {None, document.get("company", wanted.company_id)}:
+            counts.add_month(document)
 
 
 async def counted_sum(snapshot: UsageSnapshot, wanted: RowFilter, counts: RowCounts) -> RowsSum:
@@ -52,7 +70,7 @@ async def counted_sum(snapshot: UsageSnapshot, wanted: RowFilter, counts: RowCou
     figures = counts.figures()
     if wanted.kind in USAGE_KINDS:
         # The rollups add corrections to the usage that they correct; they are few, and have an index.
-        corrections = await grouped_sum(snapshot, RowFilter(kind="correction", span=wanted.span))
+        corrections = await grouped_sum(snapshot, replace(wanted, kind="correction"))
         of_corrections = corrections.figures
         figures = of_corrections if wanted.kind == "correction" else figures - of_corrections
     elif wanted.kind is not None:
@@ -61,7 +79,7 @@ async def counted_sum(snapshot: UsageSnapshot, wanted: RowFilter, counts: RowCou
 
 
 async def grouped_sum(snapshot: UsageSnapshot, wanted: RowFilter) -> RowsSum:
-    """Add up the rows themselves, which an index names: those of a user, a company or a rare kind."""
+    """Add up the rows themselves, which an index names: those of a rare kind."""
     group: Document = {
         "_id": {"kind": "$kind", "estimated": "$estimated"},
         "rows": {"$sum": 1},
@@ -70,13 +88,13 @@ async def grouped_sum(snapshot: UsageSnapshot, wanted: RowFilter) -> RowsSum:
     }
     kinds: dict[TransactionKind, KindSum] = {}
     figures = Figures()
-    for query in wanted.queries(within(wanted.span)):
-        stages = [{"$match": query}, {"$group": group}]
-        async for found in snapshot.db[TRANSACTIONS].aggregate(stages, session=snapshot.session):
-            kind: TransactionKind = found["_id"]["kind"]
-            kinds[kind] = kinds.get(kind, KindSum()) + KindSum(found["rows"], found["tokens"])
-            if kind in USAGE_KINDS:
-                figures += _figures_of_group(kind, found)
+    stages = [{"$match": wanted.query(within(wanted.span))}, {"$group": group}]
+    hint = {"hint": dict(wanted.hint)} if wanted.hint else {}
+    async for found in snapshot.db[TRANSACTIONS].aggregate(stages, session=snapshot.session, **hint):
+        kind: TransactionKind = found["_id"]["kind"]
+        kinds[kind] = kinds.get(kind, KindSum()) + KindSum(found["rows"], found["tokens"])
+        if kind in USAGE_KINDS:
+            figures += _figures_of_group(kind, found)
     return RowsSum(kinds=kinds, figures=figures)
 
 

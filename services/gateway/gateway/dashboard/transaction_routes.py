@@ -14,6 +14,7 @@ from gateway.dashboard.csv_rows import write_header, write_rows
 from gateway.dashboard.cursors import read_cursor, write_cursor
 from gateway.dashboard.dashboard import Dashboard
 from gateway.dashboard.parameters import (
+    CompanyFilter,
     DateText,
     IdFilter,
     PageStart,
@@ -32,9 +33,6 @@ from gateway.policy import OperatorSession
 
 router = APIRouter(tags=["dashboard"], dependencies=[Depends(refuse_operators)])
 
-START_MAX = 10_000
-"""With a user or a company, rows that are left out are read all the same."""
-
 _ORDER = "at"
 _PEOPLE_KEPT = 10_000
 
@@ -42,7 +40,7 @@ _PEOPLE_KEPT = 10_000
 async def _filter(
     *,
     user: IdFilter = None,
-    company: IdFilter = None,
+    company: CompanyFilter = None,
     kind: Annotated[TransactionKind | None, Query()] = None,
     date_from: DateText = None,
     date_to: DateText = None,
@@ -79,8 +77,6 @@ async def list_transactions(
     """
     if cursor is not None and start:
         raise malformed("start", "not together with a cursor")
-    if start > START_MAX and not wanted.is_counted:
-        raise malformed("start", f"at most {START_MAX} with a user or a company; next_cursor goes further")
     after = read_cursor(cursor, _ORDER, type(services.clock.now()))
     dashboard = services.dashboard
     page = await dashboard.transactions.page(wanted, AskedPage(limit=limit, start=start, after=after))
@@ -100,24 +96,37 @@ async def export_transactions(
 ) -> StreamingResponse:
     """All rows that the filter finds, newest first, as CSV. Cells cannot be formulas.
 
-    A file without its last line break was cut off.
+    An answer that fails on the way ends without the end of its transfer, which clients report.
     """
+    parts = _written(services_of(request).dashboard, wanted)
+    # Read before the answer begins, so that a database that is away is an error and not a file.
+    first = await anext(parts)
     return StreamingResponse(
-        _written(services_of(request).dashboard, wanted),
+        _joined(first, parts),
         media_type="text/csv; charset=utf-8",
         headers={"Content-Disposition": 'attachment; filename="transactions.csv"'},
     )
 
 
 async def _written(dashboard: Dashboard, wanted: RowFilter) -> AsyncIterator[bytes]:
-    yield write_header()
+    """Yield the header with the first rows, and then the others; at least the header."""
+    begin = write_header()
     people: dict[str, Person] = {}
     async for rows in dashboard.transactions.all_rows(wanted):
         if len(people) > _PEOPLE_KEPT:
             people.clear()
         unknown = {row["user_id"] for row in rows} - people.keys()
         people |= await dashboard.names.people(unknown) if unknown else {}
-        yield write_rows(rows, people)
+        yield begin + write_rows(rows, people)
+        begin = b""
+    if begin:
+        yield begin
+
+
+async def _joined(first: bytes, rest: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    yield first
+    async for part in rest:
+        yield part
 
 
 def transaction_shape(row: Mapping[str, Any], people: Mapping[str, Person]) -> TransactionShape:

@@ -3,10 +3,9 @@
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any
 
 from common.mongo.client import Database, Document
-from common.mongo.usage import UsageSnapshot, usage_snapshot
+from common.mongo.usage import Hint, UsageSnapshot, usage_snapshot
 from common.usage_rollup import TRANSACTIONS, Span
 from gateway.dashboard.row_counts import (
     Bucket,
@@ -17,8 +16,8 @@ from gateway.dashboard.row_counts import (
     window_after,
     window_before,
 )
-from gateway.dashboard.row_filter import ALL_TIME, RowFilter, within
-from gateway.dashboard.row_sums import RowsSum, count_rows, counted_sum, grouped_sum
+from gateway.dashboard.row_filter import RowFilter, within
+from gateway.dashboard.row_sums import RowsSum, count_rows, counted_sum
 
 _NEWEST_FIRST = [("at", -1), ("_id", -1)]
 _DAY_ROWS = 500
@@ -55,43 +54,33 @@ class Transactions:
         """Return a page, and the sum of all rows of the filter at the same moment."""
         one_more = replace(asked, limit=asked.limit + 1)
         async with usage_snapshot(self._db) as snapshot:
-            if wanted.is_counted:
-                counts = await count_rows(snapshot, wanted.span)
-                total = await counted_sum(snapshot, wanted, counts)
-                window = await self._window(snapshot, wanted, counts.buckets(), one_more)
-            else:
-                total = await grouped_sum(snapshot, wanted)
-                window = Window(wanted.span, asked.start, ())
+            counts = await count_rows(snapshot, wanted)
+            total = await counted_sum(snapshot, wanted, counts)
+            window = await self._window(snapshot, wanted, counts.buckets(), one_more)
             rows = await self._read(wanted, window, one_more, snapshot) if window else []
         return RowPage(rows=rows[: asked.limit], has_more=len(rows) > asked.limit, sum=total)
 
     async def latest(self, user_id: str, *, limit: int) -> list[Document]:
         """Return the newest rows of a user."""
-        return await self._newest(RowFilter(user_id=user_id), within(ALL_TIME), limit)
+        return (await self.page(RowFilter(user_id=user_id), AskedPage(limit=limit))).rows
 
     async def all_rows(self, wanted: RowFilter) -> AsyncIterator[list[Document]]:
         """Yield all rows, newest first, in batches, so that any number of them needs little memory.
 
         Time is read stretch by stretch: nothing is sorted or kept open for long, whatever the database.
         """
-        if not wanted.is_counted:
-            after: Place | None = None
-            while batch := await self._page_after(wanted, after, _BATCH):
-                yield batch
-                after = batch[-1]["at"], batch[-1]["_id"]
-            return
         async for stretch in self._stretches(wanted):
-            (query,) = wanted.queries(within(stretch))
-            rows = self._db[TRANSACTIONS].find(query).sort(_NEWEST_FIRST).batch_size(_BATCH)
+            query = wanted.query(within(stretch))
+            rows = self._db[TRANSACTIONS].find(query, hint=wanted.hint).sort(_NEWEST_FIRST).batch_size(_BATCH)
             while batch := await rows.to_list(_BATCH):
                 yield batch
 
     async def _stretches(self, wanted: RowFilter) -> AsyncIterator[Span]:
         async with usage_snapshot(self._db) as snapshot:
-            buckets = (await count_rows(snapshot, wanted.span)).buckets()
+            buckets = (await count_rows(snapshot, wanted)).buckets()
         small: list[Bucket] = []
         for bucket in buckets:
-            if not is_day(bucket) or bucket.count(wanted.kinds) <= _STRETCH_ROWS:
+            if not _is_full(bucket, wanted, _STRETCH_ROWS):
                 small.append(bucket)
                 continue
             async with usage_snapshot(self._db) as snapshot:
@@ -117,7 +106,7 @@ class Transactions:
         if window is None:
             return None
         ends = {bucket.span.start: bucket for bucket in (window.buckets[0], window.buckets[-1])}
-        full = [b.span for b in ends.values() if is_day(b) and b.count(wanted.kinds) > _DAY_ROWS]
+        full = [bucket.span for bucket in ends.values() if _is_full(bucket, wanted, _DAY_ROWS)]
         return find(await self._finer(snapshot, window.buckets, full), window.skip) if full else window
 
     async def _finer(
@@ -130,49 +119,29 @@ class Transactions:
     async def _read(
         self, wanted: RowFilter, window: Window, asked: AskedPage, snapshot: UsageSnapshot
     ) -> list[Document]:
-        narrow = replace(wanted, span=window.span)
-        if asked.after is not None:
-            return await self._page_after(narrow, asked.after, asked.limit, snapshot)
-        return await self._newest(narrow, within(window.span), asked.limit, snapshot, skip=window.skip)
-
-    async def _page_after(
-        self, wanted: RowFilter, after: Place | None, limit: int, snapshot: UsageSnapshot | None = None
-    ) -> list[Document]:
-        if after is None:
-            return await self._newest(wanted, within(wanted.span), limit, snapshot)
+        span = window.span
+        if asked.after is None:
+            query = wanted.query(within(span))
+            return await self._newest(query, asked.limit, snapshot, skip=window.skip, hint=wanted.hint)
         # Two plain questions instead of one with an `$or`: the index answers both to the end.
-        at, row_id = after
-        page = await self._newest(wanted, at, limit, snapshot, before_id=row_id)
-        if wanted.span.start < at and len(page) < limit:
-            earlier = within(Span(wanted.span.start, min(at, wanted.span.end)))
-            page += await self._newest(wanted, earlier, limit - len(page), snapshot)
+        at, row_id = asked.after
+        page: list[Document] = []
+        if span.start <= at < span.end:
+            same_time = wanted.query(at) | {"_id": {"$lt": row_id}}
+            page = await self._newest(same_time, asked.limit, snapshot, hint=wanted.hint)
+        if span.start < at and len(page) < asked.limit:
+            earlier = wanted.query(within(Span(span.start, min(at, span.end))))
+            left = asked.limit - len(page)
+            page += await self._newest(earlier, left, snapshot, hint=wanted.hint)
         return page
 
     async def _newest(
-        self,
-        wanted: RowFilter,
-        at: Any,
-        limit: int,
-        snapshot: UsageSnapshot | None = None,
-        *,
-        skip: int = 0,
-        before_id: str | None = None,
+        self, query: Document, limit: int, snapshot: UsageSnapshot, *, skip: int = 0, hint: Hint = None
     ) -> list[Document]:
-        session = snapshot.session if snapshot else None
-        before = {"_id": {"$lt": before_id}} if before_id is not None else {}
-        queries = [query | before for query in wanted.queries(at)]
-        rows = self._db[TRANSACTIONS]
-        if len(queries) == 1:
-            return await rows.find(queries[0], session=session, **_order(limit, skip)).to_list(limit)
-        found: list[Document] = []
-        for query in queries:
-            found += await rows.find(query, session=session, **_order(limit + skip)).to_list(None)
-        return sorted(found, key=_place, reverse=True)[skip : skip + limit]
+        found = self._db[TRANSACTIONS].find(query, hint=hint, session=snapshot.session)
+        return await found.sort(_NEWEST_FIRST).skip(skip).limit(limit).to_list(limit)
 
 
-def _order(limit: int, skip: int = 0) -> dict[str, Any]:
-    return {"sort": _NEWEST_FIRST, "limit": limit, "skip": skip}
-
-
-def _place(row: Document) -> Place:
-    return row["at"], row["_id"]
+def _is_full(bucket: Bucket, wanted: RowFilter, rows_max: int) -> bool:
+    """Tell whether to look at the quarters of a day. Those of a user or a company are not counted."""
+    return wanted.owner is None and is_day(bucket) and bucket.count(wanted.kinds) > rows_max

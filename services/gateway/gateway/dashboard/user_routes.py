@@ -12,13 +12,20 @@ from common.events.ledger import AccountReply, AdjustAccountV1
 from common.ids import new_id
 from gateway.context import GatewayServices, Services
 from gateway.dashboard.cursors import read_cursor, write_cursor
-from gateway.dashboard.parameters import PageStart, RowCursor, SearchText, UserIdInPath, refuse_operators
+from gateway.dashboard.parameters import (
+    PageStart,
+    Reason,
+    RowCursor,
+    SearchText,
+    UserIdInPath,
+    refuse_operators,
+)
 from gateway.dashboard.ranges import malformed
 from gateway.dashboard.shapes import UserDetail, UserPage, UserShape
 from gateway.dashboard.transaction_routes import transaction_shape
 from gateway.dashboard.usage_figures import Person
 from gateway.dashboard.users import UserOrder, order_type, order_value
-from gateway.parameters import PAGE_ROWS, PRINTABLE, Body, PageLimit
+from gateway.parameters import PAGE_ROWS, Body, PageLimit
 from gateway.policy import OperatorSession
 
 router = APIRouter(tags=["dashboard"], dependencies=[Depends(refuse_operators)])
@@ -37,7 +44,7 @@ class TokensBody(Body):
     token_balance: Balance | None = None
     token_grant: int | None = Field(default=None, ge=0, le=TOKENS_MAX)
     expected_balance: Balance | None = None
-    reason: str = Field(default="set by an operator", min_length=1, max_length=500, pattern=PRINTABLE)
+    reason: Reason = "set by an operator"
 
     @model_validator(mode="after")
     def _sets_something(self) -> "TokensBody":

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
 import orjson
-from fastapi import APIRouter, Query, Response
+from fastapi import APIRouter, Depends, Query, Response
 from pydantic import BaseModel, Field
 
 from common.clock import rfc3339
@@ -13,10 +13,11 @@ from common.ids import new_id
 from common.integration_inbox import WAITING, InboxRow
 from common.quota_text import QUOTA_MAX
 from gateway.context import GatewayServices
+from gateway.dashboard.parameters import refuse_operators
 from gateway.parameters import PAGE_ROWS, PRINTABLE, Body, PageLimit
 from gateway.policy import OperatorSession
 
-router = APIRouter(tags=["dashboard"])
+router = APIRouter(tags=["dashboard"], dependencies=[Depends(refuse_operators)])
 
 _DECIDED_WITHIN_S = 2.0
 _EVER = datetime(2000, 1, 1, tzinfo=UTC)

@@ -8,26 +8,25 @@ from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 
 from common.mongo.client import Database, Document
-from common.mongo.usage import usage_snapshot
+from common.mongo.usage import UsageSnapshot, usage_snapshot
 from common.usage_rollup import (
-    BIT_FIELDS,
     DAY,
     QUARTER,
     QUARTERS_PER_DAY,
     ROLLUPS,
     TOTALS_KEY,
-    Kind,
     Span,
     day_start,
     quarter_of_day,
 )
-from usage_ledger.audit.recount import Counters, Quarter, add_row, bits, sums_of, without_zeros
+from usage_ledger.audit.months import MONTHS, count_quarter, of_companies, of_days, read_for
+from usage_ledger.audit.recount import Counters, Quarter, add_row, added, bits, sums_of, without_zeros
 from usage_ledger.audit.violation import Violation
 
 Groups = dict[str, dict[str, Counters]]
-"""Counters by group and name. Groups are those of a day's documents, and `users` and `models` of quarters."""
+"""Counters by group and name. Groups are those of a day's documents, `users` and `models` of quarters, and
+`user_month` and `company_month`."""
 
-_KINDS: tuple[Kind, ...] = ("day", "day_users", "quarter_users")
 _TRIES_MAX = 3
 _QUARTER_S = QUARTER.total_seconds()
 _FOREVER = datetime(9999, 1, 1, tzinfo=UTC)
@@ -73,10 +72,13 @@ class Days:
         if start >= end:
             return
         stored: dict[datetime, list[Document]] = {}
-        for kind in _KINDS:
-            wanted = {"kind": kind, "at": {"$gte": start, "$lt": end}}
-            async for document in self._db[ROLLUPS].find(wanted):
-                stored.setdefault(day_start(document["at"]), []).append(document)
+        days = Span(start, end)
+        for kind, time, fields in read_for(days):
+            wanted = {"kind": kind, "at": {"$gte": time.start, "$lt": time.end}}
+            shown = dict.fromkeys(("at", "kind", *fields), 1) if fields else None
+            async for document in self._db[ROLLUPS].find(wanted, shown):
+                for of_day in of_days(document, days):
+                    stored.setdefault(day_start(of_day["at"]), []).append(of_day)
         day = start
         while day < end:
             counted = self._counted(day)
@@ -104,8 +106,7 @@ class Days:
             return
         # Increments may be under way to the documents, so the two are read once more, in one moment.
         async with usage_snapshot(self._db) as snapshot:
-            within = Span(day, day + DAY)
-            again = [found for kind in _KINDS async for found in snapshot.documents(kind, within)]
+            again = [document async for document in _documents(snapshot, Span(day, day + DAY))]
         for violation in differences(day, counted, again, first):
             yield violation
 
@@ -115,9 +116,8 @@ class Days:
         stored: dict[datetime, list[Document]] = {}
         fresh: dict[int, Quarter] = {}
         async with usage_snapshot(self._db) as snapshot:
-            for kind in _KINDS:
-                async for document in snapshot.documents(kind, Span(first_day, _FOREVER)):
-                    stored.setdefault(day_start(document["at"]), []).append(document)
+            async for document in _documents(snapshot, Span(first_day, _FOREVER)):
+                stored.setdefault(day_start(document["at"]), []).append(document)
             async for row in snapshot.rows(Span(self._live_from, _FOREVER)):
                 add_row(fresh.setdefault(_quarter_of(row["at"]), Quarter()), row)
         for quarter, of_quarter in fresh.items():
@@ -143,22 +143,27 @@ class Days:
         return quarter_of_day(self._since) if self._since and day_start(self._since) == day else 0
 
 
+async def _documents(snapshot: UsageSnapshot, within: Span) -> AsyncIterator[Document]:
+    for kind, time, fields in read_for(within):
+        async for document in snapshot.documents(kind, time, fields=fields):
+            for of_day in of_days(document, within):
+                yield of_day
+
+
 def differences(
     day: datetime, counted: Mapping[int, Quarter], documents: Iterable[Document], first: int
 ) -> list[Violation]:
     """Compare a day's documents with its rows from the quarter `first` on."""
     stored = _merged(documents)
-    has_kinds = any("_" in field for sums in stored.get("users", {}).values() for field in sums)
-    expected = _expected(counted, has_kinds=has_kinds)
+    expected = _expected(counted)
     if first:
         # The day began before the first row that was counted, so its parts are held against its quarters.
         quarters = stored.get("quarters", {}).values()
         whole, of_usage = sums_of(quarters), sums_of(quarters, of_usage=True)
-        given = ("totals", "models", "users")
-        expected |= {"totals": {"all": whole}, "models": {"all": of_usage}, "users": {"all": of_usage}}
-        stored |= {
-            name: {"all": sums_of(stored.get(name, {}).values(), of_usage=name != "totals")} for name in given
-        }
+        given = {"totals": whole, "models": of_usage, "users": of_usage, "user_month": whole}
+        expected |= {name: {"all": sums} for name, sums in given.items()}
+        expected["company_month"] = of_companies(stored.get("user_month", {}))
+        stored |= {name: {"all": sums_of(stored.get(name, {}).values())} for name in given}
         stored = {name: group for name, group in stored.items() if _is_from(name, first)}
         stored["quarters"] = {n: sums for n, sums in stored.get("quarters", {}).items() if int(n) >= first}
     return list(_differing(day, stored, expected))
@@ -176,44 +181,35 @@ def _merged(documents: Iterable[Document]) -> Groups:
         suffix = ""
         if document["kind"] == "quarter_users":
             suffix = f" of quarter {quarter_of_day(document['at'])}"
-        for name in ("quarters", "totals", "models", "users"):
+        for name in ("quarters", "totals", "models", "users", *MONTHS):
             of_group = document.get(name)
             if not of_group:
                 continue
             group = groups.setdefault(name + suffix, {})
             for key, stored in of_group.items():
                 known = group.get(key)
-                group[key] = stored if known is None else _added(known, stored)
+                group[key] = stored if known is None else added(known, stored)
     return groups
 
 
-def _added(known: Counters, stored: Counters) -> Counters:
-    sums = dict(known)
-    for field, value in stored.items():
-        before = sums.get(field, 0)
-        sums[field] = before | value if field in BIT_FIELDS else before + value
-    return sums
-
-
-def _expected(counted: Mapping[int, Quarter], *, has_kinds: bool) -> Groups:
-    """Say what the documents of a day must be, from its rows; `has_kinds`: users have other rows, too."""
-    groups: Groups = {"quarters": {}, "totals": {}, "models": {}, "users": {}}
+def _expected(counted: Mapping[int, Quarter]) -> Groups:
+    """Say what the documents of a day must be, from its rows."""
+    groups: Groups = {"quarters": {}, "totals": {}, "models": {}, "users": {}, "user_month": {}}
     for number, quarter in counted.items():
         whole = sums_of(quarter.models.values()) | quarter.kinds
         groups["quarters"][str(number)] = whole
-        groups["totals"][TOTALS_KEY] = _added(groups["totals"].get(TOTALS_KEY, {}), whole)
+        groups["totals"][TOTALS_KEY] = added(groups["totals"].get(TOTALS_KEY, {}), whole)
         of_day = groups["users"]
         for key, sums in quarter.users.items():
             of_user = sums | bits(number) if sums["n"] else sums
-            of_day[key] = _added(of_day[key], of_user) if key in of_day else of_user
-        if has_kinds:
-            for key, kinds in quarter.kinds_of_users.items():
-                of_day[key] = _added(of_day.get(key, {}), kinds)
+            of_day[key] = added(of_day[key], of_user) if key in of_day else of_user
+        count_quarter(groups["user_month"], quarter)
         for model, sums in quarter.models.items():
             known = groups["models"].get(model)
-            groups["models"][model] = sums if known is None else _added(known, sums)
+            groups["models"][model] = sums if known is None else added(known, sums)
         groups[f"users of quarter {number}"] = quarter.users
         groups[f"models of quarter {number}"] = quarter.models
+    groups["company_month"] = of_companies(groups["user_month"])
     return groups
 
 
@@ -223,10 +219,6 @@ def _differing(day: datetime, stored: Groups, expected: Groups) -> Iterator[Viol
         if counted == stored.get(name, {}):
             continue
         said = without_zeros(stored.get(name, {}))
-        if " of quarter " in name:
-            # A day's documents may count what a quarter's do not.
-            said = {key: {f: v for f, v in sums.items() if "_" not in f} for key, sums in said.items()}
-            said = without_zeros(said)
         if said == counted:
             continue
         keys = [key for key in sorted(said.keys() | counted.keys()) if said.get(key) != counted.get(key)]

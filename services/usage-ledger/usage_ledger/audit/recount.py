@@ -55,6 +55,15 @@ def bits(quarter: int) -> Counters:
     return bits_of(1 << quarter)
 
 
+def added(known: Mapping[str, int], more: Mapping[str, int]) -> Counters:
+    """Add counters up, with bits as sets."""
+    sums = dict(known)
+    for name, value in more.items():
+        before = sums.get(name, 0)
+        sums[name] = before | value if name in BIT_FIELDS else before + value
+    return sums
+
+
 def sums_of(groups: Iterable[Mapping[str, int]], *, of_usage: bool = False) -> Counters:
     """Add counters up, without the bits; `of_usage` leaves out those of other rows as well."""
     sums: Counters = {}

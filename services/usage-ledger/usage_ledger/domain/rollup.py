@@ -1,7 +1,8 @@
 """From rows to what they add to the rollups."""
 
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import UTC, datetime
+from typing import Any
 
 from common.usage_rollup import (
     BIT_FIELDS,
@@ -10,10 +11,12 @@ from common.usage_rollup import (
     Document,
     Figures,
     Kind,
+    OwnerKind,
     bits_of,
     day_start,
     document_id,
     escape,
+    month_start,
     quarter_of_day,
     quarter_start,
     row_counters,
@@ -23,7 +26,8 @@ from common.usage_rollup import (
 )
 from usage_ledger.domain.transaction import Transaction
 
-_GROUPS = ("quarters", "totals", "models", "users")
+_GROUPS = ("quarters", "totals", "models", "users", "days")
+_HEAD = ("_id", "kind", "at", "owner", "company")
 
 
 def increments(rows: Iterable[Transaction]) -> list[Document]:
@@ -43,6 +47,7 @@ def _add_row(parts: "_Parts", row: Transaction) -> None:
     counters = figures.stored() | row_counters(row.kind, row.tokens)
     parts.add(day, "quarters", str(quarter), counters)
     parts.add(day, "totals", TOTALS_KEY, counters)
+    _add_months(parts, row, key, counters)
     if not of_usage:
         return
     stored, model = figures.stored(), escape(row.details["model"])
@@ -52,6 +57,16 @@ def _add_row(parts: "_Parts", row: Transaction) -> None:
     of_quarter = parts.document("quarter_users", quarter_start(row.at), key)
     parts.add(of_quarter, "users", key, stored)
     parts.add(of_quarter, "models", model, stored)
+
+
+def _add_months(parts: "_Parts", row: Transaction, key: str, counters: dict[str, int]) -> None:
+    month, day = month_start(row.at), str(row.at.astimezone(UTC).day)
+    company_id = row.company.id if row.company else None
+    of_user = parts.month("user_month", month, key, {"owner": row.user_id, "company": company_id})
+    parts.add(of_user, "days", day, counters)
+    if company_id is not None:
+        of_company = parts.month("company_month", month, escape(company_id), {"owner": company_id})
+        parts.add(of_company, "days", day, counters)
 
 
 def _figures_of(row: Transaction) -> Figures:
@@ -79,8 +94,12 @@ class _Parts:
         document_name = document_id(kind, at, shard_of(kind, key))
         return self._documents.setdefault(document_name, {"_id": document_name, "kind": kind, "at": at})
 
+    def month(self, kind: OwnerKind, at: datetime, key: str, whose: dict[str, Any]) -> Document:
+        name = document_id(kind, at, key)
+        return self._documents.setdefault(name, {"_id": name, "kind": kind, "at": at, **whose})
+
     def document_like(self, part: Document) -> Document:
-        head = {"_id": part["_id"], "kind": part["kind"], "at": part["at"]}
+        head = {name: part[name] for name in _HEAD if name in part}
         return self._documents.setdefault(part["_id"], head)
 
     def add(self, document: Document, group: str, name: str, stored: dict[str, int]) -> None:

@@ -1,0 +1,67 @@
+"""The months of users and companies, taken apart into days, so that they are compared day by day."""
+
+from collections.abc import Iterator, Mapping
+
+from common.mongo.client import Document
+from common.usage_rollup import (
+    DAY,
+    Kind,
+    OwnerKind,
+    Span,
+    day_start,
+    escape,
+    month_start,
+    split_user_key,
+    user_key,
+)
+from usage_ledger.audit.recount import Counters, Quarter, added
+
+MONTHS: tuple[OwnerKind, ...] = ("user_month", "company_month")
+"""Also the names of what is counted of a day: counters by user key, and by escaped company."""
+
+_KINDS: tuple[Kind, ...] = ("day", "day_users", "quarter_users")
+
+
+def read_for(within: Span) -> Iterator[tuple[Kind, Span, tuple[str, ...]]]:
+    """Name the kinds of documents that count whole days, each with their time and the fields to read."""
+    for kind in _KINDS:
+        yield kind, within, ()
+    start = month_start(within.start)
+    fields: tuple[str, ...] = ()
+    if month_start(within.end - DAY) == start:
+        days = (within.end - within.start) // DAY
+        fields = ("owner", "company", *(f"days.{within.start.day + number}" for number in range(days)))
+    for kind in MONTHS:
+        yield kind, Span(start, within.end), fields
+
+
+def of_days(document: Document, within: Span) -> Iterator[Document]:
+    """Take the days of a month apart that lie within; leave other documents as they are."""
+    kind = document["kind"]
+    if kind not in MONTHS:
+        yield document
+        return
+    owner = document["owner"]
+    key = escape(owner) if kind == "company_month" else user_key(owner, document["company"])
+    for number, stored in document.get("days", {}).items():
+        day = document["at"] + (int(number) - 1) * DAY
+        if within.start <= day < within.end:
+            yield {"kind": kind, "at": day_start(day), kind: {key: stored}}
+
+
+def count_quarter(users: dict[str, Counters], quarter: Quarter) -> None:
+    """Add the rows of a quarter of an hour to those that each user has in the day."""
+    for group in (quarter.users, quarter.kinds_of_users):
+        for key, sums in group.items():
+            users[key] = added(users.get(key, {}), sums)
+
+
+def of_companies(users: Mapping[str, Counters]) -> dict[str, Counters]:
+    """Say what companies have, from what their users have."""
+    companies: dict[str, Counters] = {}
+    for key, sums in users.items():
+        _, company = split_user_key(key)
+        if company is not None:
+            name = escape(company)
+            companies[name] = added(companies.get(name, {}), sums)
+    return companies
