@@ -111,7 +111,9 @@ async def test_forged_figures_are_neither_believed_nor_repeated(stack: Stack, op
     assert written["figures"]["totals"] == stats["totals"]
     assert "totals.total_tokens" in written["corrected"]
     assert any(path.startswith("by_user") for path in written["corrected"])
-    assert any("ghost" in path for path in written["corrected"])
+    # What is in no report of ours has no name here either: it may be figures in disguise.
+    assert any("unknown" in path for path in written["corrected"])
+    assert "ghost" not in str(written).lower()
     prompt = await last_prompt(stack)
     for figure in ("123456789", "987654321", "55555555"):
         assert figure not in prompt + written["summary"] + str(written["figures"])
