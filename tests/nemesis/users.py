@@ -174,7 +174,8 @@ class User:
             await client.http.post(f"/chat/runs/{run_id}/cancel")
 
     def _refused(self, response: httpx.Response) -> None:
-        code = response.json()["code"]
+        is_problem = response.headers["content-type"].startswith("application/problem+json")
+        code = response.json()["code"] if is_problem else response.text
         self._seen.refusals[code] += 1
         if code in _CALM_REFUSALS:
             self._thread_id = ""

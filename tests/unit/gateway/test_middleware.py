@@ -9,6 +9,8 @@ import pytest
 import structlog
 from starlette.types import Message, Receive, Scope, Send
 
+from common.clock import SystemClock
+from gateway.middleware.access_log import AccessLog
 from gateway.middleware.send_timeout import ABORT, SendTimeout, SlowReader
 from support.gateway_app import bearer, gateway_client, gateway_services, session_of
 
@@ -148,6 +150,30 @@ async def test_a_request_is_logged_with_its_route_and_its_user():
     assert (line["route"], line["method"], line["status"]) == ("/chat/threads/{thread_id}", "GET", 400)
     assert line["user_id"] == "u7"
     assert line["request_id"].startswith("q_")
+
+
+async def test_a_request_that_a_stopping_server_cuts_off_is_answered_as_unavailable():
+    sent: list[Message] = []
+    begun = asyncio.Event()
+
+    async def endless(scope: Scope, receive: Receive, send: Send) -> None:
+        begun.set()
+        await asyncio.Event().wait()
+
+    async def receive() -> Message:
+        return {"type": "http.disconnect"}
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    scope: dict[str, Any] = {"type": "http", "method": "POST", "path": "/", "headers": []}
+    request = asyncio.create_task(AccessLog(endless, SystemClock())(scope, receive, send))
+    await begun.wait()
+    request.cancel()
+    await asyncio.wait({request})
+    start, body = sent
+    assert start["status"] == 503
+    assert b"unavailable" in body["body"]
 
 
 async def test_a_client_that_does_not_read_is_cut():

@@ -3,11 +3,13 @@
 The line names the route, never the address: paths and queries may carry sessions and messages.
 """
 
+import asyncio
+
 import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from common.clock import Clock
-from common.errors import AppError
+from common.errors import AppError, Unavailable
 from common.ids import new_id
 from common.log import get_logger
 from common.metrics import HTTP_SECONDS
@@ -48,6 +50,12 @@ class AccessLog:
                 await self._app(scope, receive, send_named)
             except SlowReader:
                 log.info("slow_reader_cut")
+            except asyncio.CancelledError:
+                # The server is told to stop and waits no longer. Whoever asks again meets another one.
+                log.warning("request_cut_off")
+                if status:
+                    raise
+                await problem(Unavailable())(scope, receive, send_named)
             except Exception:
                 # The edge: whatever was not foreseen ends here, in the log with its stack, outside without.
                 log.exception("request_failed")
