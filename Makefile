@@ -38,7 +38,7 @@ run: setup app ## start everything on this machine, until Ctrl-C (PORT=8080 DATA
 test: setup browser app $(if $(PIPEDRIVE_OPENAPI),$(JUDGES)) ## run all tests (ARGS="-k name" for some)
 	$(if $(ARGS),,$(NPM) test && $(NPM) run test:browser)
 	@$(if $(PIPEDRIVE_OPENAPI),,echo "Without PIPEDRIVE_OPENAPI, Pipedrive's own description judges nothing here.")
-	$(BIN)/pytest --numprocesses 2 --dist loadfile $(if $(PIPEDRIVE_OPENAPI),,--ignore=tests/judges) $(ARGS)
+	$(BIN)/pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder $(if $(PIPEDRIVE_OPENAPI),,--ignore=tests/judges) $(ARGS)
 
 judges: setup $(JUDGES) ## have the Pipedrive simulator judged by others (PIPEDRIVE_OPENAPI=openapi-v2.yaml)
 	$(BIN)/pytest tests/judges $(ARGS)

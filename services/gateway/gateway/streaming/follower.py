@@ -21,7 +21,8 @@ from gateway.streaming.stored_runs import StoredRun
 log = get_logger()
 
 PENDING_MAX = 256
-PAGE_MAX = 512
+PAGE_MAX = 64
+"""Entries read at once: a reader that is slow holds them until it has taken the last."""
 
 
 class Sources(Protocol):

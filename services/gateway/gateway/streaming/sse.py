@@ -2,7 +2,7 @@
 
 import asyncio
 import re
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack
 
 import orjson
@@ -20,6 +20,7 @@ log = get_logger()
 
 COMMENT = b":\n\n"
 _RETRY_MS = 1000
+_PART_BYTES = 32 * 1024
 _EVENT_ID = re.compile(r"(r_[0-9a-f]{32}):([0-9]{1,12})")
 
 
@@ -75,18 +76,20 @@ class EventStream(Response):
         await send(start)
         await send(_body(opening_bytes(run_id, self._follower.sequence)))
         async for events in self._follower:
-            await send(_body(await self._bytes_of(run_id, events)))
+            async for part in self._parts(run_id, events):
+                await send(_body(part))
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
-    async def _bytes_of(self, run_id: bytes, events: Sequence[RunEvent]) -> bytes:
-        if not events:
-            return COMMENT
-        return b"".join(
-            [
-                event_bytes(run_id, await self._with_balance(event) if event.kind == "usage" else event)
-                for event in events
-            ]
-        )
+    async def _parts(self, run_id: bytes, events: Sequence[RunEvent]) -> AsyncIterator[bytes]:
+        """Write events together, but no more at once than may wait for a client that reads slowly."""
+        part = bytearray() if events else bytearray(COMMENT)
+        for event in events:
+            part += event_bytes(run_id, await self._with_balance(event) if event.kind == "usage" else event)
+            if len(part) >= _PART_BYTES:
+                yield bytes(part)
+                part.clear()
+        if part:
+            yield bytes(part)
 
     async def _with_balance(self, event: RunEvent) -> RunEvent:
         usage = orjson.loads(event.data)
