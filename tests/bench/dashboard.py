@@ -38,7 +38,7 @@ class Export:
 class DashboardTimes:
     """`bare` reads the rollup documents that `month` is made of, and does nothing with them.
 
-    `middle` is a page in the middle of all rows, `first` the newest rows.
+    `middle` is a page in the middle of all rows, `first` the newest rows, `company` those of one company.
     """
 
     rows: int
@@ -46,6 +46,7 @@ class DashboardTimes:
     month: Latency
     first: Latency
     middle: Latency
+    company: Latency
     export: Export
 
     @property
@@ -65,6 +66,9 @@ async def dashboard(db_url: str, product: Product, *, rows: int) -> DashboardTim
     gateway = await product.stack.add("gateway", DB_URL=db_url)
     await gateway.until_ready()
     async with httpx.AsyncClient(base_url=gateway.url, headers=_operator(), timeout=600) as http:
+        account = await db["accounts"].find_one({"company.id": {"$gt": ""}}, {"company": 1})
+        assert account is not None
+        company: str = account["company"]["id"]
         month = {"date_from": (end - _MONTH).isoformat(), "date_to": end.isoformat()}
 
         async def ask(path: str, **query: str | int) -> None:
@@ -76,6 +80,7 @@ async def dashboard(db_url: str, product: Product, *, rows: int) -> DashboardTim
             month=await _timed(lambda: ask("overall/usage", **month)),
             first=await _timed(lambda: ask("transactions", limit=PAGE_ROWS)),
             middle=await _timed(lambda: ask("transactions", limit=PAGE_ROWS, start=rows // 2)),
+            company=await _timed(lambda: ask("transactions", limit=PAGE_ROWS, company=company)),
             export=await _export(http, psutil.Process(gateway.program.pid)),
         )
 

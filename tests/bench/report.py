@@ -104,6 +104,7 @@ def _dashboard(results: Results) -> list[str]:
         ["usage of a month", str(shown.month)],
         ["the newest rows, a page", str(shown.first)],
         ["rows in the middle, a page", str(shown.middle)],
+        ["the newest rows of a company, a page", str(shown.company)],
         [f"all {export.rows:,} rows as CSV", f"{export.took_s:.1f} s, {export.grew_mib:+.0f} MiB"],
     ]
     return [f"Dashboard over {shown.rows:,} rows of a year, p50 / p99", *table(["", "time"], rows)]
