@@ -66,7 +66,11 @@ async def test_f1_a_worker_killed_while_it_streams(
             in_the_middle = event.kind == "delta" and len(answer.events) >= 5
             if not killed and ("tokens_per_s" not in behaviour or in_the_middle):
                 killed = True
-                await asyncio.sleep(0.5)
+
+                async def is_asked(run_id: str = answer.run_id) -> bool:
+                    return await provider_calls(stack, run_id) == 1
+
+                await stack.until(is_asked)
                 stack.workers[0].program.send(signal.SIGKILL)
                 await end_of_crash(stack.workers[0])
                 await stack.workers[0].restart()

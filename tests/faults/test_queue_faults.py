@@ -14,7 +14,7 @@ import pytest
 from common.amqp import topology
 from common.amqp.broker import Broker
 from common.amqp.delivery import Delivery, Outcome, RetryLater
-from common.errors import PublishUnknown
+from common.errors import Unavailable
 from common.events.runs import RunFinishedV1, RunRequestedV1
 from common.ids import new_id
 from support.chat_client import Answer, ChatClient
@@ -61,12 +61,12 @@ async def unbound(product: FaultyStack, queue: topology.Queue, routing_key: str)
 
 
 async def publish_surely(broker: Broker, event: RunFinishedV1) -> None:
-    """Publish as a worker does: what was not confirmed is sent again, under the same id."""
+    """Publish as a worker does: what was refused or not confirmed is sent again, under the same id."""
     while True:
         try:
             return await broker.publisher.publish(event)
-        except PublishUnknown:
-            continue
+        except Unavailable:
+            await asyncio.sleep(0.1)
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM], ids=["killed", "told to stop"])

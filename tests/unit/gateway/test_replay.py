@@ -88,6 +88,13 @@ def test_an_active_run_that_is_stored_less_far_than_the_reader_has_come_gives_no
     assert cursor.sequence == 5
 
 
+def test_an_active_run_stored_up_to_the_very_place_gives_nothing_where_the_stream_goes_on() -> None:
+    active = replace(RUN, state="active", text="Beca", last_sequence=5, usage=None)
+    cursor = Cursor(after_sequence=5)
+    assert missing_events(active, cursor, stream_goes_on=True) == []
+    assert data_of(missing_events(active, cursor), "delta") == {"text": "Beca", "at": 0}
+
+
 def test_a_failed_run_says_why_and_that_its_usage_is_estimated() -> None:
     error = {"code": "run_timeout", "message": "Too slow.", "retryable": True}
     events = missing_events(replace(RUN, state="failed", error=error, usage_source="estimate"), Cursor())

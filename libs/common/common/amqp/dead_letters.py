@@ -8,7 +8,7 @@ queue under its own id first and taken off second, so a crash in between only ma
 import asyncio
 import hashlib
 from collections.abc import AsyncGenerator, Awaitable, Callable, Collection
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, cast
@@ -28,6 +28,8 @@ PER_S = 200.0
 """So many are sent again in a second, so that what comes for the first time has its turn too."""
 
 _TIMEOUT_S = 30.0
+_BACK_WITHIN_S = 2.0
+_LOOK_EVERY_S = 0.02
 _REPLAYED_BY_HEADER = "x-replayed-by"
 
 
@@ -57,14 +59,13 @@ class DeadLetters:
     async def depth(self, queue: Queue) -> int:
         """Count what is set aside. Raises Unavailable."""
         async with self._dead(queue) as (channel, _):
-            declared = await channel.declare_queue(queue.dead, passive=True)
-            return declared.declaration_result.message_count or 0
+            return await _count(channel, queue)
 
     async def look(self, queue: Queue, *, limit: int = LETTERS_MAX) -> list[Letter]:
         """Return the oldest letters. Raises Unavailable."""
-        async with self._dead(queue) as (_, source):
+        async with self._dead(queue) as (channel, source):
             found = await _take(source, limit)
-            await _give_back(found)
+            await _give_back(found, channel, queue)
         return [_letter(incoming, queue) for incoming in found]
 
     async def replay(
@@ -122,7 +123,7 @@ class DeadLetters:
         *,
         within_s: float = _TIMEOUT_S,
     ) -> None:
-        async with self._dead(queue, within_s=within_s) as (_, source):
+        async with self._dead(queue, within_s=within_s) as (channel, source):
             found = await _take(source, LETTERS_MAX)
             kept: list[AbstractIncomingMessage] = []
             try:
@@ -134,7 +135,7 @@ class DeadLetters:
                         kept.append(incoming)
             finally:
                 # After a failure the rest goes back with the channel.
-                await _give_back(kept)
+                await _give_back(kept, channel, queue)
 
     @asynccontextmanager
     async def _dead(
@@ -163,9 +164,19 @@ async def _take(source: AbstractQueue, limit: int) -> list[AbstractIncomingMessa
     return found
 
 
-async def _give_back(messages: list[AbstractIncomingMessage]) -> None:
+async def _give_back(messages: list[AbstractIncomingMessage], channel: AbstractChannel, queue: Queue) -> None:
     for incoming in messages:
         await incoming.reject(requeue=True)
+    # A quorum queue has them back a moment later; whoever looks or counts next should find them all.
+    with suppress(TimeoutError):
+        async with asyncio.timeout(_BACK_WITHIN_S):
+            while await _count(channel, queue) < len(messages):  # noqa: ASYNC110 - the broker tells nobody
+                await asyncio.sleep(_LOOK_EVERY_S)
+
+
+async def _count(channel: AbstractChannel, queue: Queue) -> int:
+    declared = await channel.declare_queue(queue.dead, passive=True)
+    return declared.declaration_result.message_count or 0
 
 
 def _letter(incoming: AbstractIncomingMessage, queue: Queue) -> Letter:

@@ -153,7 +153,7 @@ class Follower:
             return [needed for event in new if (needed := self._cursor.take(event)) is not None]
         if new is None or look_at_store or self.polls:
             self.polls = new is None
-            return await self._read_store()
+            return await self._read_store(stream_goes_on=new is not None and not self._quiet)
         return []
 
     async def _read_stream(self) -> list[RunEvent] | None:
@@ -167,11 +167,11 @@ class Follower:
             log.warning("stream_not_read", run_id=self.run_id, error=type(error).__name__)
             return None
 
-    async def _read_store(self) -> list[RunEvent]:
+    async def _read_store(self, *, stream_goes_on: bool) -> list[RunEvent]:
         try:
             run = await self._sources.find_run(self.run_id, self.user_id)
             if run is not None:
-                return missing_events(run, self._cursor)
+                return missing_events(run, self._cursor, stream_goes_on=stream_goes_on)
             if await self._sources.may_start(self.run_id, self.user_id):
                 return []
         except PyMongoError as error:

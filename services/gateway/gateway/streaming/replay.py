@@ -18,13 +18,16 @@ NOT_STARTED = {
 }
 
 
-def missing_events(run: StoredRun, cursor: Cursor) -> list[RunEvent]:
+def missing_events(run: StoredRun, cursor: Cursor, *, stream_goes_on: bool = False) -> list[RunEvent]:
     """Return what the reader lacks and move its cursor. Ends with `done` if the run is terminal.
 
-    An active run that is stored only up to a place which the reader has passed gives nothing.
+    An active run that is stored only up to a place which the reader has passed gives nothing. One stored up
+    to the very place may have more text, but where the stream goes on from there, that brings it.
     """
-    if not run.is_terminal and run.last_sequence < cursor.sequence:
-        return []
+    if not run.is_terminal:
+        passed = run.last_sequence < cursor.sequence
+        if passed or (stream_goes_on and run.last_sequence == cursor.sequence):
+            return []
     return list(_missing(run, cursor))
 
 
