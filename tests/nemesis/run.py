@@ -202,13 +202,14 @@ def _queues_of(queue: topology.Queue) -> list[str]:
 
 
 async def _other_than_read(stack: FaultyStack, seen: Seen) -> list[str]:
-    """Name the runs of which a user read another text than what is stored."""
-    stored = stack.db["runs"].find({"_id": {"$in": list(seen.texts)}}, {"text": 1})
-    return [
-        f"{run['_id']} was read otherwise than it is stored"
-        async for run in stored
-        if run["text"] != seen.texts[run["_id"]]
-    ]
+    """Name the runs of which a user read another text or end than what is stored."""
+    problems: list[str] = []
+    async for run in stack.db["runs"].find({"_id": {"$in": list(seen.ends)}}, {"state": 1, "text": 1}):
+        status, text = seen.ends[run["_id"]]
+        if (status, text) != (run["state"], run["text"]):
+            read, stored = f"{status} {text[-40:]!r}", f"{run['state']} {run['text'][-40:]!r}"
+            problems.append(f"{run['_id']} was read as {read} and is stored as {stored}")
+    return problems
 
 
 async def _answered_twice(stack: FaultyStack, seen: Seen) -> list[str]:

@@ -46,8 +46,8 @@ class Seen:
     """Answers that were not what they should have been."""
     twice: list[list[str]] = field(default_factory=list[list[str]])
     """Runs of one message that was sent twice, where they are not the same."""
-    texts: dict[str, str] = field(default_factory=dict[str, str])
-    """What was read to the end, by run."""
+    ends: dict[str, tuple[str | None, str]] = field(default_factory=dict[str, tuple[str | None, str]])
+    """What was read to the end, by run: its status and its text."""
 
 
 class User:
@@ -185,7 +185,7 @@ class User:
     def _note(self, reading: Reading, whole: str) -> None:
         self._seen.statuses[reading.status or ""] += 1
         self._seen.connections += reading.connections
-        self._seen.texts[reading.run_id] = reading.text
+        self._seen.ends[reading.run_id] = (reading.status, reading.text)
         text = _MARK.sub("", reading.text)
         is_right = whole == text if reading.status == "completed" else whole.startswith(text)
         if not is_right:

@@ -52,6 +52,7 @@ class FakeSources:
         self.store_is_away = False
         self.stream_reads = 0
         self.during_read: Callable[[], None] = lambda: None
+        self.during_may_start: Callable[[], None] = lambda: None
         self.left: list[Follower] = []
 
     async def read_stream(self, run_id: str, *, first_entry_id: str, limit: int) -> list[RunEvent]:
@@ -69,6 +70,7 @@ class FakeSources:
         return self.run
 
     async def may_start(self, run_id: str, user_id: str) -> bool:
+        self.during_may_start()
         return self.waits_for_worker
 
     def leave(self, follower: Follower) -> None:
@@ -242,6 +244,19 @@ async def test_a_run_that_no_worker_takes_ends_with_an_error(sources: FakeSource
     sources.waits_for_worker = False
     follower.check()
     assert [event.kind for event in await soon(anext(follower))] == ["error", "done"]
+
+
+async def test_a_run_that_is_claimed_just_before_its_message_is_taken_back_goes_on(
+    sources: FakeSources,
+) -> None:
+    def claimed_and_taken_back() -> None:
+        sources.run = stored("a", last_sequence=2)
+        sources.waits_for_worker = False
+
+    sources.during_may_start = claimed_and_taken_back
+    follower = follow(sources)
+    follower.fall_behind()
+    assert texts(await soon(anext(follower))) == [("a", 0)]
 
 
 async def test_a_run_about_to_be_asked_for_is_not_looked_for_in_the_store(sources: FakeSources) -> None:

@@ -170,10 +170,13 @@ class Follower:
     async def _read_store(self, *, stream_goes_on: bool) -> list[RunEvent]:
         try:
             run = await self._sources.find_run(self.run_id, self.user_id)
+            if run is None:
+                if await self._sources.may_start(self.run_id, self.user_id):
+                    return []
+                # A worker claims, then reads the message. One that was taken back since may have been read.
+                run = await self._sources.find_run(self.run_id, self.user_id)
             if run is not None:
                 return missing_events(run, self._cursor, stream_goes_on=stream_goes_on)
-            if await self._sources.may_start(self.run_id, self.user_id):
-                return []
         except PyMongoError as error:
             log.warning("run_not_read", run_id=self.run_id, error=type(error).__name__)
             self.polls = True
