@@ -38,15 +38,19 @@ class Part:
     async def until_ready(self) -> None:
         async with httpx.AsyncClient(timeout=5) as http:
             deadline_s = asyncio.get_running_loop().time() + READY_WITHIN_S
+            said = "nothing"
             while True:
                 try:
-                    if (await http.get(f"{self.url}/health/ready")).status_code == 200:
+                    answer = await http.get(f"{self.url}/health/ready")
+                    if answer.status_code == 200:
                         return
+                    said = answer.text
                 except httpx.TransportError:
                     pass
                 if not self.program.is_alive or asyncio.get_running_loop().time() > deadline_s:
+                    lives = "lives" if self.program.is_alive else "has ended"
                     wrote = self.program.output()[-4000:]
-                    raise AssertionError(f"{self.module} is not ready; it wrote:\n{wrote}")
+                    raise AssertionError(f"{self.module} {lives}, not ready: {said}; it wrote:\n{wrote}")
                 await asyncio.sleep(_LOOK_EVERY_S)
 
     async def restart(self, **env: str) -> None:

@@ -364,6 +364,8 @@ class Ask:
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
         error = None if task.cancelled() else task.exception()
-        if error is not None and not isinstance(error, AppError | _AskedBefore):
+        if isinstance(error, PyMongoError):
+            log.warning("ask_broken_off", error=type(error).__name__)
+        elif error is not None and not isinstance(error, AppError | _AskedBefore):
             # Whoever asked may be gone: nobody else would say it.
             log.error("ask_failed", exc_info=error)
