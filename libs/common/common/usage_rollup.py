@@ -169,10 +169,12 @@ def shard_of(kind: Kind, key: str) -> int:
     return crc32(key.encode()) % _SHARDS[kind]
 
 
+_ESCAPED = str.maketrans({character: f"%{ord(character):02X}" for character in "%.$~\0"})
+
+
 def escape(name: str) -> str:
     """Make a name fit for a field: no `.`, `$`, `~` or NUL; readable otherwise, never empty."""
-    escaped = "".join(f"%{ord(c):02X}" if c in "%.$~\0" else c for c in name)
-    return escaped or "%"
+    return name.translate(_ESCAPED) or "%"
 
 
 def unescape(field: str) -> str:

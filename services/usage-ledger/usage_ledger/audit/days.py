@@ -4,7 +4,7 @@ A day is recounted while its rows come by and compared once they have, so one da
 What is still growing is recounted last, from rows that are read in one moment with their rollups.
 """
 
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from datetime import UTC, datetime
 
 from common.mongo.client import Database, Document
@@ -15,11 +15,12 @@ from common.usage_rollup import (
     QUARTERS_PER_DAY,
     ROLLUPS,
     TOTALS_KEY,
+    Kind,
     Span,
     day_start,
     quarter_of_day,
 )
-from usage_ledger.audit.months import MONTHS, count_quarter, of_companies, of_days, read_for
+from usage_ledger.audit.months import MONTHS, count_quarter, days_of, of_companies, read_for
 from usage_ledger.audit.recount import Counters, Quarter, add_row, added, bits, sums_of, without_zeros
 from usage_ledger.audit.violation import Violation
 
@@ -71,20 +72,19 @@ class Days:
         start, self._compared = self._compared, max(end, self._compared)
         if start >= end:
             return
-        stored: dict[datetime, list[Document]] = {}
+        stored: dict[datetime, Groups] = {}
         days = Span(start, end)
         for kind, time, fields in read_for(days):
             wanted = {"kind": kind, "at": {"$gte": time.start, "$lt": time.end}}
             shown = dict.fromkeys(("at", "kind", *fields), 1) if fields else None
             async for document in self._db[ROLLUPS].find(wanted, shown):
-                for of_day in of_days(document, days):
-                    stored.setdefault(day_start(of_day["at"]), []).append(of_day)
+                _merge(stored, document, days)
         day = start
         while day < end:
             counted = self._counted(day)
-            documents = stored.pop(day, [])
-            if counted or documents:
-                async for violation in self._compare_day(day, counted, documents):
+            of_day = stored.pop(day, {})
+            if counted or of_day:
+                async for violation in self._compare_day(day, counted, of_day):
                     yield violation
             day += DAY
 
@@ -99,25 +99,23 @@ class Days:
             yield violation
 
     async def _compare_day(
-        self, day: datetime, counted: Mapping[int, Quarter], documents: list[Document]
+        self, day: datetime, counted: Mapping[int, Quarter], stored: Groups
     ) -> AsyncIterator[Violation]:
         first = self._first_quarter(day)
-        if not differences(day, counted, documents, first):
+        if not differences(day, counted, stored, first):
             return
         # Increments may be under way to the documents, so the two are read once more, in one moment.
         async with usage_snapshot(self._db) as snapshot:
-            again = [document async for document in _documents(snapshot, Span(day, day + DAY))]
-        for violation in differences(day, counted, again, first):
+            again = await _stored(snapshot, Span(day, day + DAY))
+        for violation in differences(day, counted, again.get(day, {}), first):
             yield violation
 
     async def _live_differences(self) -> list[Violation]:
         first_day = day_start(self._live_from)
         counted: dict[datetime, dict[int, Quarter]] = {first_day: self._counted(first_day, keep=True)}
-        stored: dict[datetime, list[Document]] = {}
         fresh: dict[int, Quarter] = {}
         async with usage_snapshot(self._db) as snapshot:
-            async for document in _documents(snapshot, Span(first_day, _FOREVER)):
-                stored.setdefault(day_start(document["at"]), []).append(document)
+            stored = await _stored(snapshot, Span(first_day, _FOREVER))
             async for row in snapshot.rows(Span(self._live_from, _FOREVER)):
                 add_row(fresh.setdefault(_quarter_of(row["at"]), Quarter()), row)
         for quarter, of_quarter in fresh.items():
@@ -127,7 +125,7 @@ class Days:
             violation
             for day in sorted(counted.keys() | stored.keys())
             for violation in differences(
-                day, counted.get(day, {}), stored.get(day, []), self._first_quarter(day)
+                day, counted.get(day, {}), stored.get(day, {}), self._first_quarter(day)
             )
         ]
 
@@ -143,18 +141,16 @@ class Days:
         return quarter_of_day(self._since) if self._since and day_start(self._since) == day else 0
 
 
-async def _documents(snapshot: UsageSnapshot, within: Span) -> AsyncIterator[Document]:
+async def _stored(snapshot: UsageSnapshot, within: Span) -> dict[datetime, Groups]:
+    stored: dict[datetime, Groups] = {}
     for kind, time, fields in read_for(within):
         async for document in snapshot.documents(kind, time, fields=fields):
-            for of_day in of_days(document, within):
-                yield of_day
+            _merge(stored, document, within)
+    return stored
 
 
-def differences(
-    day: datetime, counted: Mapping[int, Quarter], documents: Iterable[Document], first: int
-) -> list[Violation]:
-    """Compare a day's documents with its rows from the quarter `first` on."""
-    stored = _merged(documents)
+def differences(day: datetime, counted: Mapping[int, Quarter], stored: Groups, first: int) -> list[Violation]:
+    """Compare what a day's documents say with its rows from the quarter `first` on."""
     expected = _expected(counted)
     if first:
         # The day began before the first row that was counted, so its parts are held against its quarters.
@@ -163,7 +159,7 @@ def differences(
         given = {"totals": whole, "models": of_usage, "users": of_usage, "user_month": whole}
         expected |= {name: {"all": sums} for name, sums in given.items()}
         expected["company_month"] = of_companies(stored.get("user_month", {}))
-        stored |= {name: {"all": sums_of(stored.get(name, {}).values())} for name in given}
+        stored = stored | {name: {"all": sums_of(stored.get(name, {}).values())} for name in given}
         stored = {name: group for name, group in stored.items() if _is_from(name, first)}
         stored["quarters"] = {n: sums for n, sums in stored.get("quarters", {}).items() if int(n) >= first}
     return list(_differing(day, stored, expected))
@@ -174,22 +170,23 @@ def _is_from(group: str, first: int) -> bool:
     return not number or int(number) >= first
 
 
-def _merged(documents: Iterable[Document]) -> Groups:
-    """Add up a day's documents by what they count; increments that are not folded are such documents too."""
-    groups: Groups = {}
-    for document in documents:
-        suffix = ""
-        if document["kind"] == "quarter_users":
-            suffix = f" of quarter {quarter_of_day(document['at'])}"
-        for name in ("quarters", "totals", "models", "users", *MONTHS):
-            of_group = document.get(name)
-            if not of_group:
-                continue
-            group = groups.setdefault(name + suffix, {})
-            for key, stored in of_group.items():
-                known = group.get(key)
-                group[key] = stored if known is None else added(known, stored)
-    return groups
+def _merge(stored: dict[datetime, Groups], document: Document, within: Span) -> None:
+    """Add a document to what is stored of its days; increments that are not folded are such documents too."""
+    kind: Kind = document["kind"]
+    if kind in MONTHS:
+        for day, key, counters in days_of(document, within):
+            _put(stored.setdefault(day, {}).setdefault(kind, {}), key, counters)
+        return
+    groups = stored.setdefault(day_start(document["at"]), {})
+    suffix = f" of quarter {quarter_of_day(document['at'])}" if kind == "quarter_users" else ""
+    for name in ("quarters", "totals", "models", "users"):
+        for key, counters in (document.get(name) or {}).items():
+            _put(groups.setdefault(name + suffix, {}), key, counters)
+
+
+def _put(group: dict[str, Counters], key: str, counters: Counters) -> None:
+    known = group.get(key)
+    group[key] = counters if known is None else added(known, counters)
 
 
 def _expected(counted: Mapping[int, Quarter]) -> Groups:

@@ -1,6 +1,7 @@
 """The months of users and companies, taken apart into days, so that they are compared day by day."""
 
 from collections.abc import Iterator, Mapping
+from datetime import datetime
 
 from common.mongo.client import Document
 from common.usage_rollup import (
@@ -35,25 +36,24 @@ def read_for(within: Span) -> Iterator[tuple[Kind, Span, tuple[str, ...]]]:
         yield kind, Span(start, within.end), fields
 
 
-def of_days(document: Document, within: Span) -> Iterator[Document]:
-    """Take the days of a month apart that lie within; leave other documents as they are."""
-    kind = document["kind"]
-    if kind not in MONTHS:
-        yield document
-        return
+def days_of(document: Document, within: Span) -> Iterator[tuple[datetime, str, Counters]]:
+    """Take the days of a month apart that lie within: each with its owner's key and its counters."""
     owner = document["owner"]
-    key = escape(owner) if kind == "company_month" else user_key(owner, document["company"])
-    for number, stored in document.get("days", {}).items():
-        day = document["at"] + (int(number) - 1) * DAY
+    is_company = document["kind"] == "company_month"
+    key = escape(owner) if is_company else user_key(owner, document["company"])
+    first = day_start(document["at"])
+    for number, counters in (document.get("days") or {}).items():
+        day = first + (int(number) - 1) * DAY
         if within.start <= day < within.end:
-            yield {"kind": kind, "at": day_start(day), kind: {key: stored}}
+            yield day, key, counters
 
 
 def count_quarter(users: dict[str, Counters], quarter: Quarter) -> None:
     """Add the rows of a quarter of an hour to those that each user has in the day."""
     for group in (quarter.users, quarter.kinds_of_users):
         for key, sums in group.items():
-            users[key] = added(users.get(key, {}), sums)
+            known = users.get(key)
+            users[key] = sums if known is None else added(known, sums)
 
 
 def of_companies(users: Mapping[str, Counters]) -> dict[str, Counters]:
@@ -63,5 +63,6 @@ def of_companies(users: Mapping[str, Counters]) -> dict[str, Counters]:
         _, company = split_user_key(key)
         if company is not None:
             name = escape(company)
-            companies[name] = added(companies.get(name, {}), sums)
+            known = companies.get(name)
+            companies[name] = sums if known is None else added(known, sums)
     return companies

@@ -59,8 +59,11 @@ def added(known: Mapping[str, int], more: Mapping[str, int]) -> Counters:
     """Add counters up, with bits as sets."""
     sums = dict(known)
     for name, value in more.items():
-        before = sums.get(name, 0)
-        sums[name] = before | value if name in BIT_FIELDS else before + value
+        before = sums.get(name)
+        if before is None:
+            sums[name] = value
+        else:
+            sums[name] = before | value if name in BIT_FIELDS else before + value
     return sums
 
 
