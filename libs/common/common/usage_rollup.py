@@ -31,6 +31,7 @@ both, read in one snapshot (`common.mongo.usage`), and is exact at any moment.
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
+from functools import lru_cache
 from typing import Any, Literal, cast
 from urllib.parse import unquote
 from zlib import crc32
@@ -169,9 +170,13 @@ def shard_of(kind: Kind, key: str) -> int:
     return crc32(key.encode()) % _SHARDS[kind]
 
 
+_NAMES_MAX = 65_536
+"""Names whose written form is remembered: the same ones come with every row."""
+
 _ESCAPED = str.maketrans({character: f"%{ord(character):02X}" for character in "%.$~\0"})
 
 
+@lru_cache(_NAMES_MAX)
 def escape(name: str) -> str:
     """Make a name fit for a field: no `.`, `$`, `~` or NUL; readable otherwise, never empty."""
     return name.translate(_ESCAPED) or "%"
@@ -181,6 +186,7 @@ def unescape(field: str) -> str:
     return "" if field == "%" else unquote(field, errors="strict")
 
 
+@lru_cache(_NAMES_MAX)
 def user_key(user_id: str, company_id: str | None) -> str:
     """Name a user under a company: `<user>~<company>`, or `<user>` for someone without one."""
     return escape(user_id) if company_id is None else f"{escape(user_id)}~{escape(company_id)}"

@@ -180,7 +180,8 @@ def _merge(stored: dict[datetime, Groups], document: Document, within: Span) -> 
     groups = stored.setdefault(day_start(document["at"]), {})
     suffix = f" of quarter {quarter_of_day(document['at'])}" if kind == "quarter_users" else ""
     for name in ("quarters", "totals", "models", "users"):
-        for key, counters in (document.get(name) or {}).items():
+        of_group: dict[str, Counters] = document.get(name) or {}
+        for key, counters in of_group.items():
             _put(groups.setdefault(name + suffix, {}), key, counters)
 
 
@@ -198,7 +199,7 @@ def _expected(counted: Mapping[int, Quarter]) -> Groups:
         groups["totals"][TOTALS_KEY] = added(groups["totals"].get(TOTALS_KEY, {}), whole)
         of_day = groups["users"]
         for key, sums in quarter.users.items():
-            of_user = sums | bits(number) if sums["n"] else sums
+            of_user = sums | bits(number) if sums.get("n") else sums
             of_day[key] = added(of_day[key], of_user) if key in of_day else of_user
         count_quarter(groups["user_month"], quarter)
         for model, sums in quarter.models.items():
@@ -212,11 +213,11 @@ def _expected(counted: Mapping[int, Quarter]) -> Groups:
 
 def _differing(day: datetime, stored: Groups, expected: Groups) -> Iterator[Violation]:
     for name in sorted(stored.keys() | expected.keys()):
-        counted = without_zeros(expected.get(name, {}))
-        if counted == stored.get(name, {}):
+        of_rows, of_documents = expected.get(name, {}), stored.get(name, {})
+        if of_rows == of_documents:
             continue
-        said = without_zeros(stored.get(name, {}))
-        if said == counted:
+        counted, said = without_zeros(of_rows), without_zeros(of_documents)
+        if counted == said:
             continue
         keys = [key for key in sorted(said.keys() | counted.keys()) if said.get(key) != counted.get(key)]
         what = f"{name}: {_said(said.get(keys[0], {}))}, the rows have {_said(counted.get(keys[0], {}))}"

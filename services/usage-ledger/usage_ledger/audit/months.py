@@ -42,7 +42,8 @@ def days_of(document: Document, within: Span) -> Iterator[tuple[datetime, str, C
     is_company = document["kind"] == "company_month"
     key = escape(owner) if is_company else user_key(owner, document["company"])
     first = day_start(document["at"])
-    for number, counters in (document.get("days") or {}).items():
+    days: dict[str, Counters] = document.get("days") or {}
+    for number, counters in days.items():
         day = first + (int(number) - 1) * DAY
         if within.start <= day < within.end:
             yield day, key, counters

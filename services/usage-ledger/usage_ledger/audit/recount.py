@@ -2,18 +2,12 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache
 
 from common.mongo.client import Document
 from common.usage_rollup import BIT_FIELDS, USAGE_KINDS, bits_of, escape, user_key
 
 Counters = dict[str, int]
 """The maps F and K of `common.usage_rollup`."""
-
-_KEYS_MAX = 65_536
-_user_key = lru_cache(_KEYS_MAX)(user_key)
-_model_key = lru_cache(_KEYS_MAX)(escape)
-_NOTHING: Counters = dict.fromkeys("icorne", 0)
 
 
 @dataclass(slots=True)
@@ -29,21 +23,25 @@ class Quarter:
 def add_row(quarter: Quarter, row: Document) -> None:
     """Count a row. By hand, since this is done for every row there is."""
     kind, company = row["kind"], row["company"]
-    user = _user_key(row["user_id"], company["id"] if company else None)
+    user = user_key(row["user_id"], company["id"] if company else None)
     if kind in USAGE_KINDS:
         usage, runs = row["usage"], int(kind == "usage")
-        model = _model_key(row["model"])
-        estimated = int(row["estimated"]) + runs - 1
-        for group, key in ((quarter.users, user), (quarter.models, model)):
+        figures = (
+            ("i", usage["input_tokens"]),
+            ("c", usage["cached_tokens"]),
+            ("o", usage["output_tokens"]),
+            ("r", usage["reasoning_tokens"]),
+            ("n", runs),
+            ("e", int(row["estimated"]) + runs - 1),
+        )
+        for group, key in ((quarter.users, user), (quarter.models, escape(row["model"]))):
             sums = group.get(key)
             if sums is None:
-                sums = group[key] = _NOTHING.copy()
-            sums["i"] += usage["input_tokens"]
-            sums["c"] += usage["cached_tokens"]
-            sums["o"] += usage["output_tokens"]
-            sums["r"] += usage["reasoning_tokens"]
-            sums["n"] += runs
-            sums["e"] += estimated
+                sums = group[key] = {}
+            for name, value in figures:
+                # Counters of nothing are not stored either.
+                if value:
+                    sums[name] = sums.get(name, 0) + value
     if kind != "usage":
         for kinds in (quarter.kinds, quarter.kinds_of_users.setdefault(user, {})):
             kinds[f"x_{kind}"] = kinds.get(f"x_{kind}", 0) + 1
