@@ -60,9 +60,7 @@ class Calls:
         if isinstance(command, SetQuotaV1) and command.user_id in self.nonsense_for:
             return reply.model_validate({})
         self.commands.append(command)
-        found = await self._trial.ledger.commands[type(command)](
-            command, _delivery(command.request_id, command)
-        )
+        found = await self._trial.ledger.commands[type(command)](command)
         assert isinstance(found, reply)
         return found
 

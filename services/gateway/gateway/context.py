@@ -32,7 +32,7 @@ class Services:
     settings: Settings
     clock: Clock
     db: Database
-    redis: "Redis"
+    redis: Redis
     publisher: EventPublisher
     ledger: Ledger
     assistant: Assistant
