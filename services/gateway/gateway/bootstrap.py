@@ -24,6 +24,7 @@ from gateway.integration.inbox import Inbox
 from gateway.integration.relay import InboxRelay
 from gateway.limits.limits import Limits
 from gateway.settings import Settings
+from gateway.streaming.cancel import CancelRun
 from gateway.streaming.hub import RunHub
 from gateway.streaming.stored_runs import StoredRuns
 from gateway.threads.repository import ThreadRepository
@@ -74,6 +75,9 @@ async def open_services(settings: Settings) -> AsyncGenerator[Services]:
             message_bytes_max=settings.message_bytes_max,
             crash=CrashPoints(settings.crash_at),
         )
+        cancel = CancelRun(
+            threads=threads, stored=stored_runs, hub=hub, publisher=broker.publisher, clock=clock
+        )
 
         yield Services(
             settings=settings,
@@ -89,8 +93,9 @@ async def open_services(settings: Settings) -> AsyncGenerator[Services]:
             hub=hub,
             balances=balances,
             ask=ask,
+            cancel=cancel,
             inbox=inbox,
-            dashboard=make_dashboard(db, ask, letters=broker.dead_letters(), management=management),
+            dashboard=make_dashboard(db, ask, cancel, letters=broker.dead_letters(), management=management),
             checks=(mongo_check(db), broker.check, loops_check),
             stopping=stopping,
         )

@@ -20,6 +20,7 @@ from gateway.ledger import Ledger
 from gateway.limits.limits import Limits
 from gateway.publisher import EventPublisher
 from gateway.settings import Settings
+from gateway.streaming.cancel import CancelRun
 from gateway.streaming.hub import RunHub
 from gateway.streaming.stored_runs import StoredRuns
 from gateway.threads.repository import ThreadRepository
@@ -42,6 +43,7 @@ class Services:
     hub: RunHub
     balances: BalanceListeners
     ask: Ask
+    cancel: CancelRun
     inbox: Inbox
     dashboard: Dashboard
     checks: Sequence[Check]
