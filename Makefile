@@ -13,7 +13,7 @@ APP_SOURCES := $(shell find app/src app/build app/public -type f 2>/dev/null) \
 	$(wildcard app/index.html app/vite.config.ts app/tsconfig.json)
 COMPILE := $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--custom-compile-command "make lock" --prerelease if-necessary-or-explicit \
-	$(foreach p,common gateway chat-worker usage-ledger pipedrive-sync embedded,--no-emit-package $(p))
+	$(foreach p,common $(SERVICES) embedded,--no-emit-package $(p))
 # A variable given to make as an option of a program; what the shell happens to export does not count.
 option = $(if $(findstring command,$(origin $(1))),$(2) '$(subst ','\'',$($(1)))')
 

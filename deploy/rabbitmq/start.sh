@@ -6,7 +6,7 @@ umask 077
 definitions=/tmp/definitions.json
 cp "${0%/*}/definitions.json" "$definitions"
 chmod 600 "$definitions"
-for user in GATEWAY CHAT_WORKER USAGE_LEDGER PIPEDRIVE_SYNC OPERATOR; do
+for user in GATEWAY CHAT_WORKER USAGE_LEDGER PIPEDRIVE_SYNC MONITOR OPERATOR; do
     name="${user}_AMQP_PASSWORD"
     eval "password=\${$name:-}"
     case $password in

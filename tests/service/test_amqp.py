@@ -232,10 +232,10 @@ async def test_one_settler_works_while_the_other_stands_by(amqp_url: str):
 
 
 async def test_a_command_is_answered_or_refused_with_the_same_error(amqp_url: str):
-    async def open_account(command: OpenAccountV1, _: Delivery) -> AccountReply:
+    async def open_account(command: OpenAccountV1) -> AccountReply:
         return AccountReply(account=ACCOUNT.model_copy(update={"user_id": command.user_id}))
 
-    async def release(command: ReleaseHoldV1, _: Delivery) -> AccountReply:
+    async def release(_: ReleaseHoldV1) -> AccountReply:
         raise Conflict("moved", balance=7)
 
     async with Broker(amqp_url, service="ledger") as server, Broker(amqp_url, service="gateway") as gateway:

@@ -5,9 +5,12 @@ import json
 import os
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import aio_pika
+import httpx
 import pytest
 
 from common.amqp.broker import Broker
@@ -18,12 +21,14 @@ from common.amqp.topology import NOTIFICATIONS, RUN_FINISHED, RUNS
 from common.clock import SystemClock
 from common.errors import Unavailable
 from common.events.integration import NotificationReceivedV1
+from common.ids import new_id
 from common.mongo.client import Database, connect
 from gateway.dashboard.management import open_management
 from gateway.dashboard.operations import Operations
 from gateway.dashboard.operator_actions import OperatorActions
 from support.processes import python
 
+DEFINITIONS = json.loads((Path(__file__).parents[2] / "deploy/rabbitmq/definitions.json").read_text())
 QUEUE = NOTIFICATIONS.name
 CLOCK = SystemClock()
 
@@ -263,6 +268,33 @@ async def test_depth_consumers_rates_and_the_age_of_the_oldest_are_the_brokers(
 
     await until(emptied)
     await consumer.drain(grace_s=1)
+
+
+@pytest.fixture
+async def monitor_url(
+    amqp_url: str, amqp_management_url: str, management: httpx.AsyncClient
+) -> AsyncGenerator[str]:
+    """The management API as the user that production has for it: with its tags, and its rights."""
+    (user,) = (item for item in DEFINITIONS["users"] if item["name"] == "monitor")
+    (rights,) = (item for item in DEFINITIONS["permissions"] if item["user"] == "monitor")
+    name, vhost = new_id("q"), urlsplit(amqp_url).path.lstrip("/")
+    (await management.put(f"/api/users/{name}", json=user | {"password": "secret"})).raise_for_status()
+    (await management.put(f"/api/permissions/{vhost}/{name}", json=rights)).raise_for_status()
+    address = urlsplit(amqp_management_url)
+    host = address.netloc.rpartition("@")[2]
+    yield address._replace(netloc=f"{name}:secret@{host}").geturl()
+    (await management.delete(f"/api/users/{name}")).raise_for_status()
+
+
+async def test_productions_user_for_it_sees_how_full_the_queues_are(
+    letters: Letters, amqp_url: str, monitor_url: str
+):
+    await letters.refused(1)
+    async with open_management(monitor_url, amqp_url=amqp_url, clock=CLOCK) as management:
+        assert management is not None
+        states = await management.queues()
+        await management.oldest_age(QUEUE)
+    assert {QUEUE, NOTIFICATIONS.dead} <= states.keys()
 
 
 @pytest.mark.parametrize("url", ["", "http://user:secret@127.0.0.1:9"])

@@ -1,7 +1,6 @@
 """The engine against the simulated provider: whole answers, background responses, files."""
 
 import logging
-from collections.abc import AsyncGenerator
 from typing import Any
 
 import pytest
@@ -18,28 +17,11 @@ from chat_worker.engine.interface import (
 )
 from chat_worker.engine.openai_engine import OpenAIEngine
 from common.events.envelope import TokenUsage
-from support.engine import connected_engine, listen, spec_of
-from support.provider import Provider, simulated_provider
+from support.engine import listen, spec_of
+from support.provider import Provider
 
 ANSWER = {"reply_tokens": 20, "tokens_per_s": 1_000}
 WHOLE = " ".join(f"t{i}" for i in range(1, 21))
-
-
-@pytest.fixture(scope="module")
-async def provider() -> AsyncGenerator[Provider]:
-    async with simulated_provider() as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-async def engine(provider: Provider) -> AsyncGenerator[OpenAIEngine]:
-    async with connected_engine(provider.base_url) as engine:
-        yield engine
-
-
-@pytest.fixture(autouse=True)
-async def clean(provider: Provider) -> None:
-    await provider.reset()
 
 
 class TestAWholeAnswer:

@@ -1,7 +1,6 @@
 """The engine against the simulated provider: what comes of every fault that a provider can have."""
 
 import asyncio
-from collections.abc import AsyncGenerator
 from typing import Any
 
 import pytest
@@ -17,27 +16,10 @@ from chat_worker.engine.interface import (
 from chat_worker.engine.openai_engine import OpenAIEngine
 from support.engine import API_KEY, connected_engine, listen, spec_of
 from support.processes import free_port
-from support.provider import Provider, simulated_provider
+from support.provider import Provider
 
 ANSWER = {"reply_tokens": 20, "tokens_per_s": 1_000}
 WHOLE = " ".join(f"t{i}" for i in range(1, 21))
-
-
-@pytest.fixture(scope="module")
-async def provider() -> AsyncGenerator[Provider]:
-    async with simulated_provider() as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-async def engine(provider: Provider) -> AsyncGenerator[OpenAIEngine]:
-    async with connected_engine(provider.base_url) as engine:
-        yield engine
-
-
-@pytest.fixture(autouse=True)
-async def clean(provider: Provider) -> None:
-    await provider.reset()
 
 
 class TestBeforeTheAnswer:

@@ -96,7 +96,7 @@ async def wire(db_url: str, redis_url: str) -> AsyncGenerator[Wire]:
     thread = await services.threads.insert_thread(
         new_id("t"), user_id=USER, title="", now=services.clock.now()
     )
-    ledger, publisher = HoldLedger(), services.publisher
+    ledger, publisher = HoldLedger(), services.ask.publisher
     assert isinstance(publisher, FakePublisher)
     services.ask.ledger = ledger
     async with (

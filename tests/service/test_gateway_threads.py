@@ -379,7 +379,7 @@ class TestDelete:
         thread = await conversations.thread("u1")
         message = await conversations.ask(thread, "Why?")
         assert (await client.delete(f"/chat/threads/{thread.id}")).status_code == 204
-        (event,) = services.publisher.events  # type: ignore[attr-defined]
+        (event,) = services.ask.publisher.events  # type: ignore[attr-defined]
         assert isinstance(event, RunCancelRequestedV1)
         assert event.run_id == message.run_id
         row = await services.db["messages"].find_one({"_id": message.id})
@@ -391,6 +391,6 @@ class TestDelete:
     ):
         thread = await conversations.thread("u1")
         await conversations.ask(thread, "Why?")
-        services.publisher.error = Unavailable()  # type: ignore[attr-defined]
+        services.ask.publisher.error = Unavailable()  # type: ignore[attr-defined]
         assert (await client.delete(f"/chat/threads/{thread.id}")).status_code == 204
         assert (await client.get(f"/chat/threads/{thread.id}")).status_code == 404

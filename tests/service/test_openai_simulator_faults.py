@@ -16,29 +16,18 @@ from openai import (
 from openai.types.responses import ResponseStreamEvent
 from pydantic import TypeAdapter
 
-from support.provider import Provider, simulated_provider
+from support.provider import Provider
 
 EVENT = TypeAdapter[Any](ResponseStreamEvent)
 SLOW = {"reply_tokens": 40, "tokens_per_s": 100}
 
 
-@pytest.fixture(scope="module")
-async def provider() -> AsyncGenerator[Provider]:
-    async with simulated_provider() as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
+@pytest.fixture
 async def client(provider: Provider) -> AsyncGenerator[AsyncOpenAI]:
     async with AsyncOpenAI(
         api_key="sk-test", base_url=provider.base_url, max_retries=0, timeout=5
     ) as running:
         yield running
-
-
-@pytest.fixture(autouse=True)
-async def clean(provider: Provider) -> None:
-    await provider.reset()
 
 
 async def stream(client: AsyncOpenAI, **options: Any) -> list[Any]:

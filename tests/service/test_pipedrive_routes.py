@@ -94,7 +94,7 @@ class TestTokens:
         assert await crm.balance("u1") == 700
 
     async def test_while_rabbitmq_is_away_too(self, crm: CrmOnTrial):
-        publisher = crm.services.publisher
+        publisher = crm.services.ask.publisher
         assert isinstance(publisher, FakePublisher)
         publisher.error = Unavailable()
         assert (await call(crm, "u1", "700")).status_code == 202

@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 
-from common.amqp.delivery import Delivery
 from common.events.ledger import SetQuotaV1
 from common.health import Notice
 from common.metrics import LEDGER_VIOLATIONS
@@ -55,8 +54,7 @@ async def set_quota(trial: LedgerOnTrial) -> None:
         actor="crm",
         reason="set there",
     )
-    delivery = Delivery(message=command, message_id="q2", redelivered=False, attempt=1)
-    await trial.ledger.commands[SetQuotaV1](command, delivery)
+    await trial.ledger.commands[SetQuotaV1](command)
 
 
 @pytest.fixture

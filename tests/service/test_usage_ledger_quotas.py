@@ -7,7 +7,6 @@ from datetime import timedelta
 
 import pytest
 
-from common.amqp.delivery import Delivery
 from common.events.ledger import QuotaReply, SetQuotaV1
 from support.clock import FakeClock
 from support.ledger import LedgerOnTrial, finished, ledger_on, user
@@ -40,8 +39,7 @@ def command(
 
 
 async def send(trial: LedgerOnTrial, sent: SetQuotaV1) -> QuotaReply:
-    delivery = Delivery(message=sent, message_id=sent.request_id, redelivered=False, attempt=1)
-    reply = await trial.ledger.commands[SetQuotaV1](sent, delivery)
+    reply = await trial.ledger.commands[SetQuotaV1](sent)
     assert isinstance(reply, QuotaReply)
     return reply
 

@@ -338,22 +338,22 @@ class TestRollups:
         assert await trial.violations() == []
 
 
+@pytest.mark.parametrize("used", [30, 100], ids=["another", "the same"])
 async def test_a_true_figure_after_an_estimate_is_corrected_everywhere(
-    trial: LedgerOnTrial, clock: FakeClock
+    trial: LedgerOnTrial, clock: FakeClock, used: int
 ):
     await opened(trial, "u1")
     guess = finished("r1", 100, clock=clock, estimated=True, provisional=True, actor="usage-ledger")
     await trial.ledger.settlements.book([guess])
     clock.pass_s(2 * 24 * 3600)
-    true = replace(guess, usage=TokenUsage(input_tokens=20, output_tokens=10), provisional=False)
-    true = replace(true, estimated=False)
+    true = replace(finished("r1", used, clock=clock), finished_at=guess.finished_at)
     for _ in range(3):
         await book(trial, true)
     assert [(row["kind"], row["tokens"]) for row in await trial.rows(user_id="u1")] == [
         ("opening", 1_000),
         ("usage", -100),
-        ("correction", 70),
+        ("correction", 100 - used),
     ]
-    assert (await trial.account())["balance"] == 970
+    assert (await trial.account())["balance"] == 1_000 - used
     await trial.settle_down()
     assert await trial.violations() == []

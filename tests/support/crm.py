@@ -60,9 +60,7 @@ class Calls:
         if isinstance(command, SetQuotaV1) and command.user_id in self.nonsense_for:
             return reply.model_validate({})
         self.commands.append(command)
-        found = await self._trial.ledger.commands[type(command)](
-            command, _delivery(command.request_id, command)
-        )
+        found = await self._trial.ledger.commands[type(command)](command)
         assert isinstance(found, reply)
         return found
 
@@ -89,8 +87,8 @@ class CrmOnTrial:
 
     @property
     def queue(self) -> list[Event]:
-        assert isinstance(self.services.publisher, FakePublisher)
-        return self.services.publisher.events
+        assert isinstance(self.services.ask.publisher, FakePublisher)
+        return self.services.ask.publisher.events
 
     async def make_fields(self) -> None:
         """Make our fields by hand and tell their keys, as without a token for the API."""
@@ -144,7 +142,7 @@ class CrmOnTrial:
 
     async def empty_queue(self, *, shuffled: bool = False, copies: int = 1) -> int:
         """Relay the inbox and hand all messages to pipedrive-sync; return how many there were."""
-        await InboxRelay(self.services.inbox, self.services.publisher).relay()
+        await InboxRelay(self.services.inbox, self.services.ask.publisher).relay()
         events = self.queue * copies
         self.queue.clear()
         if shuffled:

@@ -8,7 +8,6 @@ from typing import Any, TypeVar
 import httpx
 from pydantic import BaseModel
 
-from common.amqp.delivery import Delivery
 from common.clock import Clock
 from common.events.envelope import Command
 from common.mongo.indexes import ensure_indexes
@@ -30,8 +29,7 @@ class LedgerAtHand:
         self._commands = trial.ledger.commands
 
     async def call(self, command: Command, reply: type[R], *, deadline_s: float = 5.0) -> R:
-        delivery = Delivery(message=command, message_id="m", redelivered=False, attempt=1)
-        answer = await self._commands[type(command)](command, delivery)
+        answer = await self._commands[type(command)](command)
         return reply.model_validate(answer.model_dump())
 
 

@@ -27,6 +27,7 @@ from gateway.dashboard.dashboard import make_dashboard
 from gateway.integration.inbox import Inbox
 from gateway.limits.limits import Limits
 from gateway.settings import Settings
+from gateway.streaming.cancel import CancelRun
 from gateway.streaming.hub import RunHub
 from gateway.streaming.stored_runs import StoredRuns
 from gateway.threads.repository import ThreadRepository
@@ -140,22 +141,22 @@ def gateway_services(
         runs_per_user=chosen.runs_per_user,
         message_bytes_max=chosen.message_bytes_max,
     )
+    cancel = CancelRun(threads=threads, stored=stored_runs, hub=hub, publisher=publisher, clock=clock)
     return Services(
         settings=chosen,
         clock=clock,
         db=db,
         redis=redis,
-        publisher=publisher,
         ledger=ledger,
-        assistant=ASSISTANT,
         threads=threads,
         limits=limits,
         stored_runs=stored_runs,
         hub=hub,
         balances=BalanceListeners(stopping=stopping),
         ask=ask,
+        cancel=cancel,
         inbox=Inbox(db),
-        dashboard=make_dashboard(db, ask, letters=FakeLetters(), management=None),
+        dashboard=make_dashboard(db, ask, cancel, letters=FakeLetters(), management=None),
         checks=(),
         stopping=stopping,
     )

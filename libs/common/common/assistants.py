@@ -1,6 +1,6 @@
 """Assistant profiles: versioned files that say which model answers, how, and within which limits.
 
-`OAI_ASSISTANT` names one: by the file's name, or by an alias (an old `asst_…` id keeps working that way).
+`OAI_ASSISTANT` names one: by the profile's id, or by an alias (an old `asst_…` id keeps working that way).
 Hosted prompts (`pmpt_…`) are refused: the provider shuts them down on 2026-11-30.
 """
 

@@ -4,11 +4,13 @@ import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
+from redis.asyncio import Redis
+
 from common import redis_client
 from common.amqp.broker import Broker
 from common.amqp.topology import BALANCES
 from common.assistants import load_assistant
-from common.clock import SystemClock
+from common.clock import Clock, SystemClock
 from common.crash_points import CrashPoints
 from common.health import mongo_check
 from common.mongo import client as mongo
@@ -24,6 +26,7 @@ from gateway.integration.inbox import Inbox
 from gateway.integration.relay import InboxRelay
 from gateway.limits.limits import Limits
 from gateway.settings import Settings
+from gateway.streaming.cancel import CancelRun
 from gateway.streaming.hub import RunHub
 from gateway.streaming.stored_runs import StoredRuns
 from gateway.threads.repository import ThreadRepository
@@ -39,15 +42,9 @@ async def open_services(settings: Settings) -> AsyncGenerator[Services]:
     db = mongo.connect(settings.db_url, service=SERVICE)
     redis = redis_client.connect(settings.redis_url)
     assistant = load_assistant(settings.assistants_dir, settings.oai_assistant)
-    threads = ThreadRepository(db)
-    stored_runs = StoredRuns(db)
+    threads, stored_runs = ThreadRepository(db), StoredRuns(db)
     stopping = asyncio.Event()
-    limits = Limits(
-        redis,
-        clock,
-        messages_per_minute=settings.messages_per_minute,
-        streams_per_user=settings.streams_per_user,
-    )
+    limits = _limits(settings, redis, clock)
     await ensure_indexes(db, INDEXES)
     inbox = Inbox(db)
     hub = RunHub(redis, stored_runs, clock, stopping=stopping)
@@ -74,26 +71,36 @@ async def open_services(settings: Settings) -> AsyncGenerator[Services]:
             message_bytes_max=settings.message_bytes_max,
             crash=CrashPoints(settings.crash_at),
         )
-
+        cancel = CancelRun(
+            threads=threads, stored=stored_runs, hub=hub, publisher=broker.publisher, clock=clock
+        )
         yield Services(
             settings=settings,
             clock=clock,
             db=db,
             redis=redis,
-            publisher=broker.publisher,
             ledger=ledger,
-            assistant=assistant,
             threads=threads,
             limits=limits,
             stored_runs=stored_runs,
             hub=hub,
             balances=balances,
             ask=ask,
+            cancel=cancel,
             inbox=inbox,
-            dashboard=make_dashboard(db, ask, letters=broker.dead_letters(), management=management),
+            dashboard=make_dashboard(db, ask, cancel, letters=broker.dead_letters(), management=management),
             checks=(mongo_check(db), broker.check, loops_check),
             stopping=stopping,
         )
         await ask.drain()
     await redis.aclose()
     db.client.close()
+
+
+def _limits(settings: Settings, redis: Redis, clock: Clock) -> Limits:
+    return Limits(
+        redis,
+        clock,
+        messages_per_minute=settings.messages_per_minute,
+        streams_per_user=settings.streams_per_user,
+    )

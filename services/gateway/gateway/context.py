@@ -8,7 +8,6 @@ from typing import Annotated
 from fastapi import Depends, Request
 from redis.asyncio import Redis
 
-from common.assistants import Assistant
 from common.clock import Clock
 from common.health import Check
 from common.mongo.client import Database
@@ -18,8 +17,8 @@ from gateway.dashboard.dashboard import Dashboard
 from gateway.integration.inbox import Inbox
 from gateway.ledger import Ledger
 from gateway.limits.limits import Limits
-from gateway.publisher import EventPublisher
 from gateway.settings import Settings
+from gateway.streaming.cancel import CancelRun
 from gateway.streaming.hub import RunHub
 from gateway.streaming.stored_runs import StoredRuns
 from gateway.threads.repository import ThreadRepository
@@ -32,16 +31,15 @@ class Services:
     settings: Settings
     clock: Clock
     db: Database
-    redis: "Redis"
-    publisher: EventPublisher
+    redis: Redis
     ledger: Ledger
-    assistant: Assistant
     threads: ThreadRepository
     limits: Limits
     stored_runs: StoredRuns
     hub: RunHub
     balances: BalanceListeners
     ask: Ask
+    cancel: CancelRun
     inbox: Inbox
     dashboard: Dashboard
     checks: Sequence[Check]

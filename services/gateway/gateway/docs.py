@@ -10,7 +10,7 @@ from fastapi.responses import HTMLResponse, JSONResponse
 
 from common.errors import TABLE
 from gateway.middleware.security_headers import CONTENT_POLICY
-from gateway.policy import PUBLIC
+from gateway.policy import PUBLIC, PolicyName
 
 router = APIRouter(include_in_schema=False, dependencies=[PUBLIC])
 
@@ -20,6 +20,12 @@ _STYLE = (
     "table{border-collapse:collapse}td,th{padding:.25rem 1rem .25rem 0;text-align:left;vertical-align:top}"
     ":root{color-scheme:light dark}"
 )
+_NEEDS: dict[PolicyName, str] = {
+    "public": "open to all",
+    "user": "needs a session",
+    "operator": "needs an operator's session",
+    "integration": "needs the integration's password or token",
+}
 _STYLE_HASH = base64.b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode()
 _POLICY = f"{CONTENT_POLICY}; style-src 'sha256-{_STYLE_HASH}'"
 
@@ -60,9 +66,8 @@ def _operation(method: str, path: str, operation: dict[str, Any]) -> str:
         f"<td>{'required' if parameter.get('required') else ''}"
         for parameter in operation.get("parameters", ())
     )
-    signed_in = "needs a session" if operation["security"] else "open to all"
     return (
         f"<h2><code>{method.upper()} {escape(path)}</code></h2>"
-        f"<p>{escape(operation.get('description', ''))}</p><p>{signed_in}</p>"
+        f"<p>{escape(operation.get('description', ''))}</p><p>{escape(_NEEDS[operation['x-policy']])}</p>"
         f"<table>{parameters}</table>"
     )

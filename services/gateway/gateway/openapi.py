@@ -54,6 +54,8 @@ def describe(app: FastAPI) -> None:
             responses["default"] = _PROBLEM_ANSWER
             (policy,) = policies[f"{method.upper()} {path}"]
             operation["security"] = _security(policy)
+            # OpenAPI has no word for the role that a session must have.
+            operation["x-policy"] = policy
     app.openapi = lambda: schema  # type: ignore[method-assign] # FastAPI's own way to replace it
 
 

@@ -8,7 +8,6 @@ from typing import Literal
 from common.clock import Clock
 
 BURST_WINDOW_S = 2.0
-SEARCH_BURST = 10
 
 _COSTS = (
     ("GET", r"/v2/(persons|organizations)/search", 20),

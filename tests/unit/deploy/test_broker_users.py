@@ -14,7 +14,8 @@ DEFINITIONS = json.loads(
     (Path(__file__).parents[3] / "deploy" / "rabbitmq" / "definitions.json").read_text(encoding="utf-8")
 )
 PERMISSIONS = {item["user"]: item for item in DEFINITIONS["permissions"]}
-SERVICES = sorted(PERMISSIONS.keys() - {"operator"})
+TAGS = {"operator": ["administrator"], "monitor": ["management"]}
+SERVICES = sorted(PERMISSIONS.keys() - TAGS.keys())
 EXCLUSIVE = {
     "gateway": [f"{topology.BALANCES.purpose}.a_1", "gateway.reply.a_1"],
     "chat-worker": [f"{topology.RUN_CANCELS.purpose}.a_1"],
@@ -83,4 +84,9 @@ def test_passwords_come_from_the_environment():
     for user in DEFINITIONS["users"]:
         name = user["name"].upper().replace("-", "_")
         assert user["password"] == f"${{{name}_AMQP_PASSWORD}}"
-        assert user["tags"] == (["administrator"] if user["name"] == "operator" else [])
+        assert user["tags"] == TAGS.get(user["name"], [])
+
+
+@pytest.mark.parametrize("right", ["configure", "write", "read"])
+def test_whoever_looks_at_the_queues_can_use_none(right: str):
+    assert allowed("monitor", right, durable_queues() + EXCHANGES + ["amq.default"]) == []

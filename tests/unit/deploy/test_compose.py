@@ -98,6 +98,12 @@ def test_every_image_has_a_tag(name: str):
     assert tag not in {"", "latest"}
 
 
+def test_the_dashboard_can_ask_how_full_the_queues_are():
+    address = SERVICES["gateway"]["environment"]["AMQP_MANAGEMENT_URL"]
+    assert address == "http://monitor:${MONITOR_AMQP_PASSWORD:?}@rabbitmq:15672"
+    assert "AMQP_MANAGEMENT_URL" not in str([SERVICES[name] for name in OURS if name != "gateway"])
+
+
 def test_only_the_chat_worker_knows_the_provider():
     knowing = {
         name

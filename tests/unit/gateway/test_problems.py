@@ -186,6 +186,7 @@ async def test_the_description_lists_problems_and_ways_in(client: httpx.AsyncCli
     assert "application/problem+json" in operation["responses"]["default"]["content"]
     assert {"session_as_bearer": []} in operation["security"]
     assert schema["paths"]["/chat/session"]["post"]["security"] == []
+    assert operation["x-policy"] == "user"
 
 
 async def test_the_page_of_the_description_runs_nothing_and_loads_nothing(client: httpx.AsyncClient):
@@ -193,6 +194,8 @@ async def test_the_page_of_the_description_runs_nothing_and_loads_nothing(client
     assert answer.status_code == 200
     assert "/chat/threads" in answer.text
     assert 'id="insufficient_balance"' in answer.text
+    for policy in ("open to all", "a session", "an operator&#x27;s session", "the integration"):
+        assert policy in answer.text
     assert "<script" not in answer.text
     assert "//" not in answer.text.replace("http://", "")
     assert "script-src" not in answer.headers["content-security-policy"]

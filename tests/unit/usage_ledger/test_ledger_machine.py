@@ -189,7 +189,7 @@ class LedgerMachine(RuleBasedStateMachine):
             model.balance -= total
             if report.provisional:
                 model.guessed.add(report.run_id)
-        elif report.run_id in model.guessed and not report.provisional and booked != total:
+        elif report.run_id in model.guessed and not report.provisional:
             model.used[report.run_id] = total
             model.balance += booked - total
             model.guessed.discard(report.run_id)

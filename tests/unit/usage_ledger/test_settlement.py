@@ -131,13 +131,19 @@ class TestCorrection:
         (posting,) = decide(run("r1", 40), account=holding(), settled=settled).postings
         assert posting.after.balance == 1_060
 
-    @pytest.mark.parametrize(
-        "settled",
-        [settled_as(130, provisional=True), settled_as(100, provisional=True, corrected=True)],
-        ids=["the estimate was right", "corrected already"],
-    )
-    def test_there_is_at_most_one(self, settled: Settled):
-        assert decide(run("r1", 130), account=holding(), settled={"r1": settled}).postings == ()
+    def test_a_true_figure_like_the_estimate_makes_it_exact(self):
+        settled = {"r1": settled_as(130, provisional=True)}
+        (posting,) = decide(run("r1", 130), account=holding(), settled=settled).postings
+        (row,) = posting.rows
+        assert (row.id, row.tokens, row.details["estimated"]) == ("correction:r1", 0, False)
+
+    def test_an_estimate_of_the_worker_like_that_of_the_ledger_is_no_news(self):
+        settled = {"r1": settled_as(130, provisional=True)}
+        assert decide(run("r1", 130, estimated=True), account=holding(), settled=settled).postings == ()
+
+    def test_there_is_at_most_one(self):
+        settled = {"r1": settled_as(100, provisional=True, corrected=True)}
+        assert decide(run("r1", 130), account=holding(), settled=settled).postings == ()
 
     def test_estimate_and_true_figure_in_one_batch(self):
         guess = run("r1", 100, estimated=True, provisional=True)

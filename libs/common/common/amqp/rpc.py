@@ -13,7 +13,7 @@ from aio_pika.abc import AbstractIncomingMessage, AbstractQueue
 from pydantic import BaseModel
 
 from common.amqp.consumer import Consumer
-from common.amqp.delivery import DeadLetter, Delivery, Done
+from common.amqp.delivery import DeadLetter, Done
 from common.amqp.publisher import Publisher, Route, encode
 from common.amqp.topology import LEDGER_RPC, Queue, exchange_of
 from common.errors import TABLE, AppError, Unavailable
@@ -23,7 +23,7 @@ from common.log import get_logger
 log = get_logger()
 
 R = TypeVar("R", bound=BaseModel)
-CommandHandler = Callable[[Any, Delivery], Awaitable[BaseModel]]
+CommandHandler = Callable[[Any], Awaitable[BaseModel]]
 
 
 class RpcServer(Consumer):
@@ -66,7 +66,7 @@ class RpcServer(Consumer):
         if isinstance(delivery, DeadLetter):
             return _error_reply(TABLE["malformed"](delivery.reason))
         try:
-            reply = await self._handlers[type(delivery.message)](delivery.message, delivery)  # type: ignore[index]
+            reply = await self._handlers[type(delivery.message)](delivery.message)  # type: ignore[index]
         except AppError as error:
             return _error_reply(error)
         except Exception:

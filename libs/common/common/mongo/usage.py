@@ -24,8 +24,6 @@ from common.usage_sums import UsageSums
 Hint = list[tuple[str, int]] | None
 """The keys of the index to read by; None leaves it to the database."""
 
-Documents = dict[Kind, list[Document]]
-
 _BATCH = 100
 """Documents decoded at once: small, so that whoever reads a year does not hold up others."""
 

@@ -27,14 +27,13 @@ class Dashboard:
     summary: WriteSummary
 
 
-def make_dashboard(db: Database, ask: Ask, *, letters: LetterBox, management: Management | None) -> Dashboard:
+def make_dashboard(
+    db: Database, ask: Ask, cancel: CancelRun, *, letters: LetterBox, management: Management | None
+) -> Dashboard:
     """Join the parts. Without `management`, of the queues only dead letters are known."""
     clock = ask.clock
     names = Names(db, clock)
     usage = UsageReport(db, names)
-    cancel = CancelRun(
-        threads=ask.threads, stored=ask.stored, hub=ask.hub, publisher=ask.publisher, clock=clock
-    )
     return Dashboard(
         names=names,
         usage=usage,

@@ -71,7 +71,7 @@ class Management:
         ages |= {"msg_rates_age": HISTORY_S, "msg_rates_incr": _STEP_S}
         columns = "messages_details.samples,message_stats.ack_details.samples"
         path = f"/api/queues/{self._vhost}/{quote(queue, safe='')}"
-        found = await self._get(path, {**ages, "columns": columns})
+        found = _mapping(await self._get(path, {**ages, "columns": columns}))
         lengths = _samples(found, "messages_details")
         acked = _samples(_mapping(found.get("message_stats")), "ack_details")
         return oldest_age(lengths, acked, now=self._clock.now())

@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 from common.account_search import searched
 from common.mongo.client import Database, Document
@@ -20,7 +20,6 @@ UserOrder = Literal[
     "last_active_at",
     "-last_active_at",
 ]
-ORDERS: tuple[UserOrder, ...] = get_args(UserOrder)
 
 _SHOWN = (
     *("name", "email", "company", "balance", "held", "available", "token_grant", "quota"),

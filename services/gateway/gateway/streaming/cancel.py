@@ -38,16 +38,22 @@ class CancelRun:
         run = await self.stored.find(run_id, user_id)
         if run is not None and run.is_terminal:
             return run.state
-        if not await self.threads.mark_cancel_requested(user_id, run_id, now=self.clock.now()):
-            raise NotFound("There is no such run")
+        await self.request(user_id, run_id)
         with self.hub.follow(run_id, user_id, after_sequence=run.last_sequence if run else 0) as follower:
-            event = RunCancelRequestedV1(event_id=new_id("e"), occurred_at=self.clock.now(), run_id=run_id)
-            await self.publisher.publish(event)
             try:
                 async with asyncio.timeout(self.patience_s):
                     return await _status_at_end(follower)
             except TimeoutError:
                 return ACTIVE
+
+    async def request(self, user_id: str, run_id: str) -> None:
+        """Ask for the run's end without waiting for it. Raises as a call does."""
+        now = self.clock.now()
+        if not await self.threads.mark_cancel_requested(user_id, run_id, now=now):
+            raise NotFound("There is no such run")
+        await self.publisher.publish(
+            RunCancelRequestedV1(event_id=new_id("e"), occurred_at=now, run_id=run_id)
+        )
 
 
 async def _status_at_end(follower: Follower) -> str:

@@ -9,7 +9,6 @@ from common.errors import Malformed, NotFound
 from gateway.context import GatewayServices
 from gateway.parameters import RunIdInPath
 from gateway.policy import UserSession
-from gateway.streaming.cancel import CancelRun
 from gateway.streaming.responses import resume_run
 from gateway.streaming.sse import EventStream, parse_event_id
 from gateway.streaming.stored_runs import ACTIVE
@@ -59,14 +58,7 @@ async def cancel_run(
     session: UserSession, services: GatewayServices, run_id: RunIdInPath, response: Response
 ) -> CancelledRun:
     """Stop a run; what it has written stays and is paid for. 202: it is told, but has not ended yet."""
-    cancel = CancelRun(
-        threads=services.threads,
-        stored=services.stored_runs,
-        hub=services.hub,
-        publisher=services.publisher,
-        clock=services.clock,
-    )
-    status = await cancel(session.user_id, run_id)
+    status = await services.cancel(session.user_id, run_id)
     if status == ACTIVE:
         response.status_code = 202
     return CancelledRun(run_id=run_id, status=status)

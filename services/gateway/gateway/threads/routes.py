@@ -134,8 +134,8 @@ async def remove_thread(session: UserSession, services: GatewayServices, thread_
         session.user_id,
         thread_id,
         threads=services.threads,
-        publisher=services.publisher,
-        clock=services.clock,
+        cancel=services.cancel,
+        now=services.clock.now(),
     )
     if not done:
         raise NotFound

@@ -30,7 +30,7 @@ class FinishedRun:
 
     `attempt` is the fence of the worker that ended it. `provisional` marks the sweeper's estimate for a
     run that nobody finished: should its worker come back after all, the true figure is booked on top as
-    a correction.
+    a correction; one of 0 tokens says that the estimate was right, so that it counts as one no more.
     """
 
     run_id: str
@@ -101,7 +101,7 @@ def settle(
             booked.append(run.run_id)
             continue
         book.account = without_hold(book.account, run.run_id)
-        if before.usage == run.usage or before.corrected:
+        if before.corrected or (before.usage == run.usage and before.estimated == run.estimated):
             continue
         if before.provisional and not run.provisional:
             book.add(_book_correction(book.account, run, before, at))

@@ -1,6 +1,5 @@
 """`ledger.account.adjust.v1`"""
 
-from common.amqp.delivery import Delivery
 from common.clock import Clock
 from common.events.ledger import AccountReply, AdjustAccountV1
 from usage_ledger.domain.account import Adjustment, Terms
@@ -14,7 +13,7 @@ class AdjustAccount:
         self._clock = clock
         self._terms = terms
 
-    async def __call__(self, command: AdjustAccountV1, _delivery: Delivery) -> AccountReply:
+    async def __call__(self, command: AdjustAccountV1) -> AccountReply:
         adjustment = Adjustment(
             request_id=command.request_id,
             user_id=command.user_id,

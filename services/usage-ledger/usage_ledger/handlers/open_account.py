@@ -1,6 +1,5 @@
 """`ledger.account.open.v1`"""
 
-from common.amqp.delivery import Delivery
 from common.clock import Clock
 from common.events.ledger import AccountReply, OpenAccountV1
 from usage_ledger.domain.account import Profile, Terms
@@ -14,7 +13,7 @@ class OpenAccount:
         self._clock = clock
         self._terms = terms
 
-    async def __call__(self, command: OpenAccountV1, _delivery: Delivery) -> AccountReply:
+    async def __call__(self, command: OpenAccountV1) -> AccountReply:
         profile = Profile(
             user_id=command.user_id, name=command.user_name, email=command.email, company=command.company
         )

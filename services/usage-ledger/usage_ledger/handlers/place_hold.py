@@ -1,6 +1,5 @@
 """`ledger.hold.place.v1`"""
 
-from common.amqp.delivery import Delivery
 from common.events.ledger import HoldReply, PlaceHoldV1
 from usage_ledger.domain.account import HoldRequest
 from usage_ledger.store.accounts import Accounts
@@ -10,7 +9,7 @@ class PlaceHold:
     def __init__(self, accounts: Accounts) -> None:
         self._accounts = accounts
 
-    async def __call__(self, command: PlaceHoldV1, _delivery: Delivery) -> HoldReply:
+    async def __call__(self, command: PlaceHoldV1) -> HoldReply:
         request = HoldRequest(
             run_id=command.run_id,
             user_id=command.user_id,

@@ -1,6 +1,5 @@
 """`ledger.hold.release.v1`"""
 
-from common.amqp.delivery import Delivery
 from common.clock import Clock
 from common.events.ledger import AccountReply, ReleaseHoldV1
 from usage_ledger.domain.account import Terms
@@ -14,6 +13,6 @@ class ReleaseHold:
         self._clock = clock
         self._terms = terms
 
-    async def __call__(self, command: ReleaseHoldV1, _delivery: Delivery) -> AccountReply:
+    async def __call__(self, command: ReleaseHoldV1) -> AccountReply:
         account = await self._accounts.release_hold(run_id=command.run_id, user_id=command.user_id)
         return AccountReply(account=view_of(account, self._terms, now=self._clock.now()))

@@ -1,6 +1,5 @@
 """`ledger.quota.set.v1`"""
 
-from common.amqp.delivery import Delivery
 from common.clock import Clock
 from common.events.ledger import QuotaReply, SetQuotaV1
 from usage_ledger.domain.account import Profile, Terms
@@ -15,7 +14,7 @@ class SetQuota:
         self._clock = clock
         self._terms = terms
 
-    async def __call__(self, command: SetQuotaV1, _delivery: Delivery) -> QuotaReply:
+    async def __call__(self, command: SetQuotaV1) -> QuotaReply:
         setting = QuotaSetting(
             profile=Profile(user_id=command.user_id, name=command.user_name, email=command.email),
             quota=command.quota,
