@@ -94,13 +94,21 @@ class Ledger:
         first, last = self.plan.start, self.plan.end
         return 12 * (last.year - first.year) + last.month - first.month + 1
 
+    async def company_of(self, user_id: str) -> str:
+        """Find a company in which a user has rows: which one it is depends on the history."""
+        row = await self.db["transactions"].find_one({"user_id": user_id, "company.id": {"$gt": ""}})
+        assert row is not None
+        return row["company"]["id"]
+
     async def plans(self, name: str, *, by_cursor: bool = False) -> list[tuple[Document, Document]]:
         """Ask, and have each read that it took explained; with `by_cursor`, those of the second page."""
         path, query = QUESTIONS[name]
+        if {"user", "company"} <= query.keys():
+            query = query | {"company": await self.company_of(query["user"])}
         if by_cursor:
-            first = await self.client.get(path, params={**query, "limit": 20})
+            first = await self.client.get(path, params={**query, "limit": 5})
             rest = {name: value for name, value in query.items() if name != "start"}
-            query = {**rest, "limit": 20, "cursor": first.json()["next_cursor"]}
+            query = {**rest, "cursor": first.json()["next_cursor"]}
         with recorded_reads(self.db) as commands:
             answer = await self.client.get(path, params=query)
         assert answer.status_code == 200, answer.text
