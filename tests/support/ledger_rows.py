@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
+from zoneinfo import available_timezones
 
 from hypothesis import strategies as st
 
@@ -25,6 +26,9 @@ ZONES = (
     "America/New_York",
 )
 """Offsets of whole, half and quarter hours; clocks that change by an hour and by half an hour."""
+
+ALL_ZONES = sorted(available_timezones() - {"localtime", "Factory"})
+"""Those of the IANA's, without what a machine may mean by "local"."""
 
 FIRST = datetime(2026, 3, 26, tzinfo=UTC)
 LAST = datetime(2026, 4, 8, tzinfo=UTC)

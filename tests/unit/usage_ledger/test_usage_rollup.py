@@ -35,20 +35,11 @@ from common.usage_rollup import (
     user_key,
 )
 from common.usage_sums import UsageSums
+from support.ledger_rows import ZONES
 from usage_ledger.domain.rollup import increments, merged
 from usage_ledger.domain.transaction import Transaction
 
 START = datetime(2026, 10, 20, tzinfo=UTC)
-ZONES = (
-    "UTC",
-    "Europe/Berlin",
-    "America/St_Johns",
-    "Asia/Kathmandu",
-    "Australia/Eucla",
-    "Australia/Lord_Howe",
-    "Pacific/Kiritimati",
-    "America/New_York",
-)
 moments = st.datetimes(START.replace(tzinfo=None), datetime(2026, 11, 8), timezones=st.just(UTC))  # noqa: DTZ001
 close_together = st.integers(0, 40).map(lambda minutes: START + timedelta(days=5, minutes=minutes))
 names = st.text(min_size=1, max_size=8)
