@@ -13,6 +13,7 @@ import httpx
 from bench.figures import listeners
 from bench.raw_http import RawConnection, Reading, Request, post
 from common.ids import new_id
+from support.pipedrive import INTEGRATION_ENV
 from support.stack import Stack, running_stack
 
 MODEL = "sim-1"
@@ -30,6 +31,7 @@ ENV = {
     "LEASE_S": "15",
     "RECOVERY_EVERY_S": "10",
     "SWEEP_EVERY_S": "10",
+    **INTEGRATION_ENV,
 }
 _THREADS = 10
 """Of each user, in turn: a conversation has a few messages, not hundreds."""

@@ -11,7 +11,7 @@ _NAMES = {"amqp": "RabbitMQ", "redis": "Redis", "db": "database"}
 
 
 def report(results: Results) -> str:
-    parts = (_machine, _first_tokens, _cpu, _holds, _settled, _operations, _dashboard, _goals)
+    parts = (_machine, _first_tokens, _cpu, _holds, _settled, _operations, _quotas, _dashboard, _goals)
     return "\n\n".join("\n".join(part(results)) for part in parts)
 
 
@@ -94,6 +94,11 @@ def _operations(results: Results) -> list[str]:
     rows = [["no run", str(found.idle)]]
     rows += [[f"a run of {chunks:,} chunks", str(count)] for chunks, count in found.by_chunks.items()]
     return ["Operations of the database in the same time", *table(["", "operations"], rows)]
+
+
+def _quotas(results: Results) -> list[str]:
+    told = results.quotas
+    return [f"From a quota in the CRM to the balance on an open page, p50 / p99 of {told.count}: {told}"]
 
 
 def _dashboard(results: Results) -> list[str]:

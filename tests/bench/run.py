@@ -17,6 +17,7 @@ from bench.dashboard import dashboard
 from bench.machine import machine
 from bench.operations import operations
 from bench.product import running_product
+from bench.quotas import quotas
 from bench.report import report
 from bench.results import Results
 from support.fresh import fresh_database, fresh_redis, fresh_vhost
@@ -51,6 +52,8 @@ async def measure(servers: Servers, management: httpx.AsyncClient) -> Results:
             counted = await operations(product)
             _say("holds")
             holds = await ledger.holds(holds_url, product)
+            _say("quotas")
+            told = await quotas(product)
             rows = int(os.environ.get(ROWS, ROWS_DEFAULT))
             _say(f"dashboard, after filling a ledger with {rows:,} rows")
             shown = await dashboard(history_url, product, rows=rows)
@@ -66,6 +69,7 @@ async def measure(servers: Servers, management: httpx.AsyncClient) -> Results:
             holds=holds,
             settled=settled,
             operations=counted,
+            quotas=told,
             dashboard=shown,
         )
 
