@@ -285,8 +285,12 @@ class TestOrder:
         return state
 
     @pytest.mark.timeout(300)
-    async def test_a_thousand_shuffled_with_duplicates_without_a_look_at_pipedrive(self, db_url: str):
+    @pytest.mark.parametrize("seed", [1, 2, 3])
+    async def test_a_thousand_shuffled_with_duplicates_without_a_look_at_pipedrive(
+        self, db_url: str, seed: int
+    ):
         async with crm_on(db_url, pipedrive_token="") as crm:
+            crm.random.seed(seed)
             rows = self.recorded(crm, 1_000)
             shuffled = [*rows, *crm.random.choices(rows, k=200)]
             crm.random.shuffle(shuffled)
@@ -311,6 +315,38 @@ class TestOrder:
             await crm.pass_time(200, writes=False)
             shown = {f"u{n}": crm.shown(person, QUOTA) for n, person in enumerate(people)}
             assert {user_id: await crm.balance(user_id) for user_id in shown} == shown
+
+    @pytest.mark.parametrize("seed", [1, 2, 3])
+    async def test_with_people_who_are_merged_and_deleted_the_end_is_what_pipedrive_shows(
+        self, db_url: str, seed: int
+    ):
+        limits = {"burst": 1_000, "daily_tokens": 10**6}
+        async with crm_on(
+            db_url, limits=limits, pipedrive_budget_share=1, pipedrive_on_deleted="suspend"
+        ) as crm:
+            crm.random.seed(seed)
+            faults, company = crm.simulator.faults.webhooks, crm.simulator.company
+            people = [crm.person(f"P{n}", **{USER_ID: f"u{n}", QUOTA: 100}) for n in range(12)]
+            await crm.pass_time(30)
+            faults.copies, faults.is_shuffled, faults.delay_s_max = 2, True, 60
+            there = dict(enumerate(people))
+            for turn in range(120):
+                crm.clock.pass_s(crm.random.choice([0.001, 0.3, 2]))
+                crm.edit([crm.random.choice(list(there.values()))], 100 + turn % 90)
+                if turn % 40 == 20:
+                    number = crm.random.choice(list(there))
+                    company.delete(company.persons[there.pop(number)], by=crm.simulator.by_hand)
+                if turn % 40 == 30:
+                    number = crm.random.choice(list(there))
+                    loser, there[number] = there[number], crm.person(f"Winner {turn}")
+                    winner = company.persons[there[number]]
+                    company.merge(company.persons[loser], winner, by=crm.simulator.by_hand)
+                    crm.clock.pass_s(1)
+                    crm.edit([winner.id], 500 + turn)
+            await crm.pass_time(200, writes=False)
+            shown = {f"u{n}": crm.shown(there[n], QUOTA) if n in there else 0 for n in range(12)}
+            assert {user_id: await crm.balance(user_id) for user_id in shown} == shown
+            assert await crm.waiting() == {}
 
 
 def webhook_row(crm: CrmOnTrial, change: Change) -> InboxRow:

@@ -35,6 +35,8 @@ class PeopleGone:
         if user_id is not None and notice.into is None and self._on_deleted == "suspend":
             await self._suspend(notice, user_id)
         await self._stores.people.gone(notice.person_id, at=notice.version.at)
+        # What the person said before is of no more use to anybody.
+        await self._stores.waiting.settled(Subject(person_id=notice.person_id).key, notice.version)
         if user_id is None:
             return await self._nobody(notice)
         if notice.into is None:
