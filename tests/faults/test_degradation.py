@@ -159,7 +159,7 @@ async def test_f9_a_commit_whose_answer_is_lost_is_booked_once(product: FaultySt
     await ledger.restart(FOLD_EVERY_S="3600")
     link = product.link(ledger, "db")
     for _ in range(5):
-        async with being_answered(new_user, 1, reply_tokens=10, tokens_per_s=20) as [asking]:
+        async with being_answered(new_user, 1, reply_tokens=40, tokens_per_s=20) as [asking]:
             user_id = asking.user.user_id
             before = link.swallowed_bytes
             link.swallow_reply_to = b"commitTransaction"

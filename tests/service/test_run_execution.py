@@ -286,6 +286,21 @@ class TestLeases:
         states = {run["state"] async for run in worker.db["runs"].find()}
         assert states == {"completed"}
 
+    async def test_the_end_of_a_recovered_run_is_announced_though_the_queue_was_away(
+        self, worker: WorkerOnTrial
+    ):
+        worker.announced.refusals = 2
+        engine = ScriptedEngine(WHOLE)
+        recovery = Recovery(worker.runs(), worker.executor(engine), every_s=0.01)
+        request = await worker.ask()
+        await worker.runs().claim(request, assistant=ASSISTANT.reference, model="sim-1")
+        await worker.forsake(request.run_id)
+        async with background_tasks(recovery.run()), asyncio.timeout(20):
+            while not worker.announced.events:
+                await asyncio.sleep(0.02)
+        assert charge_of(worker) == ("completed", USAGE, "provider")
+        assert engine.runs == 1
+
 
 async def test_a_file_that_cannot_be_stored_costs_neither_the_answer_nor_its_figure(worker: WorkerOnTrial):
     request = await worker.ask()

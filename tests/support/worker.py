@@ -21,6 +21,7 @@ from common.amqp.delivery import Delivery, Outcome
 from common.assistants import Assistant
 from common.clock import Clock, SystemClock
 from common.crash_points import CrashPoints
+from common.errors import Unavailable
 from common.events.envelope import Event
 from common.events.runs import RunRequestedV1
 from common.ids import new_id
@@ -46,12 +47,16 @@ ASSISTANT = Assistant(
 
 
 class Announced:
-    """Keeps what was published."""
+    """Keeps what was published. `refusals`: so many times the queue is away first."""
 
     def __init__(self) -> None:
         self.events: list[Event] = []
+        self.refusals = 0
 
     async def publish(self, message: Event) -> None:
+        if self.refusals:
+            self.refusals -= 1
+            raise Unavailable
         self.events.append(message)
 
 

@@ -7,6 +7,7 @@ from pymongo.errors import PyMongoError
 from chat_worker.runs.execute import ExecuteRun
 from chat_worker.runs.records import Claim
 from chat_worker.runs.repository import RunRepository
+from common.amqp.delivery import Done
 from common.errors import Unavailable
 from common.log import get_logger
 
@@ -67,10 +68,28 @@ class Recovery:
 
     async def _drive(self, claim: Claim) -> None:
         try:
+            if not await self._is_driven(claim):
+                await self._carry_out(claim)
+        except Exception:
+            log.exception("recovery_failed", run_id=claim.run_id)
+
+    async def _is_driven(self, claim: Claim) -> bool:
+        """Drive a run in the slot that was taken for it. False: a part that it needs is away."""
+        try:
             await self._execute.drive(claim)
         except Unavailable as error:
             log.warning("recovery_postponed", run_id=claim.run_id, code=error.code)
-        except Exception:
-            log.exception("recovery_failed", run_id=claim.run_id)
+            return False
         finally:
             self._execute.slots.release()
+        return True
+
+    async def _carry_out(self, claim: Claim) -> None:
+        """Go on until the run's end is announced: its message is lost, so nobody else would do that soon."""
+        while True:
+            await asyncio.sleep(self._every_s)
+            try:
+                if isinstance(await self._execute.carry_out(claim.request), Done):
+                    return
+            except Unavailable as error:
+                log.warning("recovery_postponed", run_id=claim.run_id, code=error.code)

@@ -78,8 +78,11 @@ class ExecuteRun:
 
     async def __call__(self, delivery: Delivery) -> Outcome:
         """Answer a delivery once its run is terminal and announced, whoever ended it."""
-        request = delivery.message
-        assert isinstance(request, RunRequestedV1)
+        assert isinstance(delivery.message, RunRequestedV1)
+        return await self.carry_out(delivery.message)
+
+    async def carry_out(self, request: RunRequestedV1) -> Outcome:
+        """See a run to its end and announce it. Raises Unavailable; then it is to be asked for again."""
         # While another worker's lease lives, wait for its end or for ours to begin.
         patience_s = 2 * self.lease_s
         waited_s = 0.0
