@@ -155,8 +155,8 @@ async def test_f8_without_the_database_nothing_is_acknowledged_and_nothing_spins
 
 async def test_f9_a_commit_whose_answer_is_lost_is_booked_once(product: FaultyStack, new_user: UserFactory):
     [ledger] = product.ledgers
-    # The rollups are not folded meanwhile, and the hold is placed: what is committed next is the settlement.
-    await ledger.restart(FOLD_EVERY_S="3600")
+    # Nothing is folded or audited meanwhile, and the hold is placed: what is committed next is the settlement.
+    await ledger.restart(FOLD_EVERY_S="3600", AUDIT_EVERY_S="0")
     link = product.link(ledger, "db")
     for _ in range(5):
         async with being_answered(new_user, 1, reply_tokens=40, tokens_per_s=20) as [asking]:
@@ -172,7 +172,7 @@ async def test_f9_a_commit_whose_answer_is_lost_is_booked_once(product: FaultySt
             reading = await asking.ended()
         await product.drained()
         assert await booked_tokens(product, user_id) == [reading.answer.usage["total_tokens"]]
-    await ledger.restart(FOLD_EVERY_S="5")
+    await ledger.restart(FOLD_EVERY_S="5", AUDIT_EVERY_S="60")
     await product.settled()
 
 
