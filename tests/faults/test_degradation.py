@@ -155,7 +155,7 @@ async def test_f8_without_the_database_nothing_is_acknowledged_and_nothing_spins
 
 async def test_f9_a_commit_whose_answer_is_lost_is_booked_once(product: FaultyStack, new_user: UserFactory):
     [ledger] = product.ledgers
-    # Nothing is folded or audited meanwhile, and the hold is placed: what is committed next is the settlement.
+    # Nothing is folded or audited, and the hold is placed: what is committed next is the settlement.
     await ledger.restart(FOLD_EVERY_S="3600", AUDIT_EVERY_S="0")
     link = product.link(ledger, "db")
     for _ in range(5):
