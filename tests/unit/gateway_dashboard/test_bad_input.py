@@ -1,7 +1,6 @@
 """Whatever operators send by mistake or on purpose: 400, with which parameter and why. No database here."""
 
 import json
-from collections.abc import AsyncGenerator
 from typing import Any
 
 import httpx
@@ -90,14 +89,6 @@ BODIES: list[tuple[str, Any, str]] = [
     (DROP, {"queue": "worker.run.v1", "ids": ["a"], "reason": ""}, "reason"),
     (DROP, {"queue": "worker.run.v1", "ids": ["a"], "reason": "  "}, "reason"),
 ]
-
-
-@pytest.fixture(scope="module")
-async def client() -> AsyncGenerator[httpx.AsyncClient]:
-    services = gateway_services()
-    async with gateway_client(services) as client:
-        client.headers.update(bearer(session_of(services, "op", role="operator")))
-        yield client
 
 
 def refused_parameters(answer: httpx.Response) -> dict[str, str]:

@@ -4,7 +4,7 @@ The routes are those of the OpenAPI document, so one that is added is tested, or
 """
 
 import json
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import Iterator
 from datetime import date, timedelta
 from typing import Any
 
@@ -13,7 +13,6 @@ import pytest
 
 from gateway.contract import snapshot
 from gateway.dashboard.ranges import DAYS_MAX
-from support.gateway_app import bearer, gateway_client, gateway_services, session_of
 
 NOT_TEXT = ('{"$gt":""}', '["a"]', "a\x00b")
 BIG = 2**63
@@ -69,14 +68,6 @@ def members() -> Iterator[tuple[str, str]]:
 QUERY = list(parameters("query"))
 PATH = list(parameters("path"))
 RANGES = sorted({(m, path) for m, path, name in QUERY if name in {"date_from", "date_to"}})
-
-
-@pytest.fixture(scope="module")
-async def client() -> AsyncGenerator[httpx.AsyncClient]:
-    services = gateway_services()
-    async with gateway_client(services) as client:
-        client.headers.update(bearer(session_of(services, "op", role="operator")))
-        yield client
 
 
 def address(path: str) -> str:
