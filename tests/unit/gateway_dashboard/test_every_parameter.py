@@ -76,6 +76,7 @@ def address(path: str) -> str:
 
 def assert_refused(answer: httpx.Response, name: str, sent: object) -> None:
     problem = answer.json()
+    assert answer.headers["content-type"] == "application/problem+json"
     assert (answer.status_code, problem["code"]) == (400, "malformed"), (sent, problem)
     reasons = {found["name"]: found["reason"] for found in problem["parameters"]}
     assert any(found.split(".")[0] == name and reason for found, reason in reasons.items()), (sent, reasons)
