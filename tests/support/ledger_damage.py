@@ -283,9 +283,10 @@ async def tokens_moved_between_kinds_of_tokens(db: Database) -> None:
 async def active_quarters_changed(db: Database) -> None:
     rollup = await db["usage_rollups"].find_one({"kind": "day_users"})
     assert rollup is not None
-    key, counters = next(iter(rollup["users"].items()))
-    bits = next(name for name in ("a0", "a1") if name in counters)
-    await db["usage_rollups"].update_one({"_id": rollup["_id"]}, {"$inc": {f"users.{key}.{bits}": 1}})
+    name, users = next(iter(rollup["active"].items()))
+    await db["usage_rollups"].update_one(
+        {"_id": rollup["_id"]}, {"$inc": {f"active.{name}.{next(iter(users))}": 1}}
+    )
 
 
 async def _change_a_month(db: Database, kind: str, **fields: Any) -> None:

@@ -6,7 +6,8 @@ start of its time, indexed together):
 
 - `day`          {_id: "day|2026-11-22", quarters: {"0".."95": F + K}, totals: {"day": F + K},
                   models: {<escaped model>: F}}
-- `day_users`    {_id: "day_users|2026-11-22|<shard>", users: {<user key>: F + {a0, a1}}}
+- `day_users`    {_id: "day_users|2026-11-22|<shard>", users: {<user key>: F},
+                  active: {a0: {<user key>: bits}, a1: {<user key>: bits}}}
 - `quarter_users` {_id: "quarter_users|2026-11-22T18:30|<shard>", users: {<user key>: F},
                   models: {<escaped model>: F}}
 - `user_month`   {_id: "user_month|2026-11|<user key>", owner: <user id>, company: <company id> | None,
@@ -15,12 +16,12 @@ start of its time, indexed together):
 
 F is a map of counters, see `Figures`. K counts the rows that are not usage: `x_<kind>` is how many of a
 kind, `t_<kind>` the sum of their tokens; so the ledger's rows are counted without looking at them.
-`a0` and `a1` are the quarters of the day in which the user had a run, one bit each: 0..47 in `a0`, 48..95
-in `a1`; so active users of a local day need no finer document. `totals` and `models` are sums of the
-document's time. A user key carries the company of the run, so that a later change of company does not
-rewrite history. The months of a user and of a company (indexed by `kind`, `owner`, `at`) tell how many rows
-they have when, without their rows being looked at. Shards bound the size of a document: 800,000 users may be
-active in a day, and 200,000 in a quarter.
+`active` has the quarters of the day in which the user had a run, one bit each: 0..47 in `a0`, 48..95 in
+`a1`; so active users of a local day need no finer document, and are read without what they used.
+`totals` and `models` are sums of the document's time. A user key carries the company of the run, so that a
+later change of company does not rewrite history. The months of a user and of a company (indexed by `kind`,
+`owner`, `at`) tell how many rows they have when, without their rows being looked at. Shards bound the size of
+a document: 800,000 users may be active in a day, and 200,000 in a quarter.
 
 A settlement does not touch these wide documents. It inserts one document into `usage_increments`, in the
 same database transaction as its rows: {_id, at, parts: [documents of these kinds, holding only what
@@ -52,7 +53,7 @@ QUARTER = timedelta(minutes=15)
 DAY = timedelta(days=1)
 QUARTERS_PER_DAY = 96
 _SHARDS: Mapping[str, int] = {"day": 1, "day_users": 8, "quarter_users": 2}
-BIT_FIELDS = frozenset({"a0", "a1"})
+ACTIVE = "active"
 _BITS_PER_FIELD = 48
 _FIELDS = {
     "i": "input_tokens",
@@ -85,7 +86,14 @@ class Figures:
         return self.input_tokens + self.output_tokens
 
     def __add__(self, other: "Figures") -> "Figures":
-        return Figures(**{name: getattr(self, name) + getattr(other, name) for name in _FIELDS.values()})
+        return Figures(
+            input_tokens=self.input_tokens + other.input_tokens,
+            cached_tokens=self.cached_tokens + other.cached_tokens,
+            output_tokens=self.output_tokens + other.output_tokens,
+            reasoning_tokens=self.reasoning_tokens + other.reasoning_tokens,
+            runs=self.runs + other.runs,
+            estimated_runs=self.estimated_runs + other.estimated_runs,
+        )
 
     def __sub__(self, other: "Figures") -> "Figures":
         return Figures(**{name: getattr(self, name) - getattr(other, name) for name in _FIELDS.values()})
@@ -192,20 +200,16 @@ def user_key(user_id: str, company_id: str | None) -> str:
     return escape(user_id) if company_id is None else f"{escape(user_id)}~{escape(company_id)}"
 
 
+@lru_cache(_NAMES_MAX)
 def split_user_key(key: str) -> tuple[str, str | None]:
     user, tilde, company = key.partition("~")
     return unescape(user), unescape(company) if tilde else None
 
 
-def active_in(stored: Mapping[str, int]) -> int:
-    """Read a day's active quarters, one bit each."""
-    return stored.get("a0", 0) | stored.get("a1", 0) << _BITS_PER_FIELD
-
-
-def bits_of(active: int) -> dict[str, int]:
-    """Write a day's active quarters as the two fields `a0` and `a1`; what is zero is left out."""
-    low, high = active & ((1 << _BITS_PER_FIELD) - 1), active >> _BITS_PER_FIELD
-    return {name: bits for name, bits in (("a0", low), ("a1", high)) if bits}
+def active_bits(quarters: int) -> Iterator[tuple[str, int]]:
+    """Cut quarters of a day, one bit each, into those that `a0` has and those that `a1` has."""
+    low, high = quarters & ((1 << _BITS_PER_FIELD) - 1), quarters >> _BITS_PER_FIELD
+    return ((name, bits) for name, bits in (("a0", low), ("a1", high)) if bits)
 
 
 def cover(span: Span) -> Cover:

@@ -12,13 +12,15 @@ from functools import cached_property
 from typing import Generic, TypeVar
 
 from common.usage_rollup import (
+    ACTIVE,
     DAY,
     QUARTER,
     QUARTERS_PER_DAY,
+    TOTALS_KEY,
     Document,
     Figures,
     Span,
-    active_in,
+    active_bits,
     cover,
     escape,
     figures_of_row,
@@ -29,7 +31,6 @@ from common.usage_rollup import (
     user_key,
 )
 
-_FIELDS = ("i", "c", "o", "r", "n", "e")
 _Counters = list[int]
 
 T = TypeVar("T")
@@ -39,7 +40,7 @@ class UsageSums(Generic[T]):
     """Sums of a span and of its parts: local days, or the whole.
 
     `parts` are the span cut in order, by a name each; cuts lie on quarters. `details` adds who used what,
-    and of which model; without it, only `day` and `day_users` documents are needed.
+    and of which model; without it, `day` documents and who was active by the `day_users` are enough.
     """
 
     def __init__(self, span: Span, parts: Sequence[tuple[T, Span]], *, details: bool = True) -> None:
@@ -78,19 +79,24 @@ class UsageSums(Generic[T]):
 
     def _add_day(self, document: Document) -> None:
         day: datetime = document["at"]
+        if self._is_whole(day):
+            self._add_models(document)
+            place = self._place(day)
+            if day + DAY <= self.parts[place][1].end:
+                _add(self._sums[place], document.get("totals", {}).get(TOTALS_KEY, {}))
+                return
         for number, stored in document.get("quarters", {}).items():
             at = day + int(number) * QUARTER
             if self.span.start <= at and at + QUARTER <= self.span.end:
                 _add(self._sums[self._place(at)], stored)
-        if self._is_whole(day):
-            self._add_models(document)
 
     def _add_day_users(self, document: Document) -> None:
         if self._is_whole(document["at"]):
             self._add_users(document)
-        users = document.get("users", {})
+        stored = document.get(ACTIVE, {})
         for active, mask in self._masks(document["at"]):
-            active.update(key for key, stored in users.items() if active_in(stored) & mask)
+            for name, wanted in active_bits(mask):
+                active.update([key for key, bits in stored.get(name, {}).items() if bits & wanted])
 
     def _add_users(self, document: Document) -> None:
         if self.details:
@@ -160,4 +166,12 @@ def _add(sums: _Counters, stored: Mapping[str, int]) -> None:
 
 
 def _figures(sums: _Counters) -> Figures:
-    return Figures.of(dict(zip(_FIELDS, sums, strict=True)))
+    tokens_in, cached, tokens_out, reasoning, runs, estimated = sums
+    return Figures(
+        input_tokens=tokens_in,
+        cached_tokens=cached,
+        output_tokens=tokens_out,
+        reasoning_tokens=reasoning,
+        runs=runs,
+        estimated_runs=estimated,
+    )

@@ -10,7 +10,7 @@ import uvloop
 
 from common import log
 from common.assistants import AssistantNotFound
-from common.service import read_settings, refuse
+from common.service import collect_rarely, read_settings, refuse
 from gateway.app import create_app
 from gateway.bootstrap import SERVICE, open_services
 from gateway.context import Services
@@ -45,6 +45,7 @@ async def _serve(settings: Settings) -> None:
 
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stop)
+        collect_rarely()
         logger.info("started", address=settings.address, port=settings.port)
         # Without uvicorn's own `serve`, which takes the signals for itself and raises them again at its end.
         await server._serve()  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]

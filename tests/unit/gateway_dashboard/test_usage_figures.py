@@ -126,8 +126,9 @@ def test_a_user_who_changed_company_is_one_user_and_counts_for_both_companies(fo
 
 def test_the_last_row_stands_for_the_rest():
     sums: UsageSums[date] = UsageSums(Span(FIRST, FIRST + DAY), [(FIRST.date(), Span(FIRST, FIRST + DAY))])
-    users = {f"u{n}~c{n}": {"i": 10 - n, "n": 1, "a0": 1} for n in range(10)}
-    sums.add({"kind": "day_users", "at": FIRST, "users": users})
+    users = {f"u{n}~c{n}": {"i": 10 - n, "n": 1} for n in range(10)}
+    active = {"a0": dict.fromkeys(users, 1)}
+    sums.add({"kind": "day_users", "at": FIRST, "users": users, "active": active})
     breakdown = Breakdown(sums, rows_max=4)
     shown = breakdown.users({"u0": Person(name="Ada", email="a@b", company=None)})
     assert [(user.user_id, user.name, user.total_tokens, user.rest) for user in shown] == [

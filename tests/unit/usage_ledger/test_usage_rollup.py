@@ -20,7 +20,6 @@ from common.usage_rollup import (
     Figures,
     KindSum,
     Span,
-    active_in,
     cover,
     day_start,
     escape,
@@ -237,11 +236,9 @@ def test_the_active_quarters_of_a_day_are_those_with_a_run(all_rows: list[Transa
         if row.kind == "usage":
             key = user_key(row.user_id, row.company.id if row.company else None)
             expected[day_start(row.at), key] |= 1 << quarter_of_day(row.at)
-    found = {
-        (part["at"], key): active_in(stored)
-        for part in merged(increments(all_rows))
-        if part["kind"] == "day_users"
-        for key, stored in part["users"].items()
-        if active_in(stored)
-    }
+    found: defaultdict[tuple[datetime, str], int] = defaultdict(int)
+    for part in merged(increments(all_rows)):
+        for name, users in part.get("active", {}).items():
+            for key, bits in users.items():
+                found[part["at"], key] |= bits << {"a0": 0, "a1": 48}[name]
     assert found == expected

@@ -8,6 +8,7 @@ from pymongo.read_concern import ReadConcern
 
 from common.mongo.client import Database, Document, Session
 from common.usage_rollup import (
+    ACTIVE,
     DAY,
     INCREMENTS,
     ROLLUPS,
@@ -70,11 +71,12 @@ class UsageSnapshot:
         if span.is_empty:
             return sums
         days = Span(day_start(span.start), round_up(span.end, day_start(span.end), DAY))
-        wanted: list[tuple[Kind, Span]] = [("day", days), ("day_users", days)]
+        of_users = () if sums.details else (ACTIVE,)
+        wanted: list[tuple[Kind, Span, tuple[str, ...]]] = [("day", days, ()), ("day_users", days, of_users)]
         if sums.details:
-            wanted.extend(("quarter_users", quarters) for quarters in sums.cover.quarters)
-        for kind, within in wanted:
-            async for document in self.documents(kind, within):
+            wanted.extend(("quarter_users", quarters, ()) for quarters in sums.cover.quarters)
+        for kind, within, fields in wanted:
+            async for document in self.documents(kind, within, fields=fields):
                 sums.add(document)
         for edge in sums.cover.edges:
             async for row in self.rows(edge):

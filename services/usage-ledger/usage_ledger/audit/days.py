@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from common.mongo.client import Database, Document
 from common.mongo.usage import UsageSnapshot, usage_snapshot
 from common.usage_rollup import (
+    ACTIVE,
     DAY,
     QUARTER,
     QUARTERS_PER_DAY,
@@ -17,16 +18,28 @@ from common.usage_rollup import (
     TOTALS_KEY,
     Kind,
     Span,
+    active_bits,
     day_start,
     quarter_of_day,
 )
 from usage_ledger.audit.months import MONTHS, count_quarter, days_of, of_companies, read_for
-from usage_ledger.audit.recount import Counters, Quarter, add_row, added, bits, sums_of, without_zeros
+from usage_ledger.audit.recount import (
+    Counters,
+    Quarter,
+    add_bits,
+    add_row,
+    added,
+    bits_from,
+    sums_of,
+    without_zeros,
+)
 from usage_ledger.audit.violation import Violation
 
 Groups = dict[str, dict[str, Counters]]
 """Counters by group and name. Groups are those of a day's documents, `users` and `models` of quarters, and
 `user_month` and `company_month`."""
+
+_OF_DAYS = ("quarters", "totals", "models", "users")
 
 _TRIES_MAX = 3
 _QUARTER_S = QUARTER.total_seconds()
@@ -162,6 +175,7 @@ def differences(day: datetime, counted: Mapping[int, Quarter], stored: Groups, f
         stored = stored | {name: {"all": sums_of(stored.get(name, {}).values())} for name in given}
         stored = {name: group for name, group in stored.items() if _is_from(name, first)}
         stored["quarters"] = {n: sums for n, sums in stored.get("quarters", {}).items() if int(n) >= first}
+        stored[ACTIVE] = bits_from(first, stored.get(ACTIVE, {}))
     return list(_differing(day, stored, expected))
 
 
@@ -179,10 +193,14 @@ def _merge(stored: dict[datetime, Groups], document: Document, within: Span) -> 
         return
     groups = stored.setdefault(day_start(document["at"]), {})
     suffix = f" of quarter {quarter_of_day(document['at'])}" if kind == "quarter_users" else ""
-    for name in ("quarters", "totals", "models", "users"):
+    for name in _OF_DAYS:
         of_group: dict[str, Counters] = document.get(name) or {}
         for key, counters in of_group.items():
             _put(groups.setdefault(name + suffix, {}), key, counters)
+    active: dict[str, Counters] = document.get(ACTIVE) or {}
+    for name, users in active.items():
+        for key, bits in users.items():
+            add_bits(groups.setdefault(ACTIVE, {}), key, name, bits)
 
 
 def _put(group: dict[str, Counters], key: str, counters: Counters) -> None:
@@ -192,19 +210,19 @@ def _put(group: dict[str, Counters], key: str, counters: Counters) -> None:
 
 def _expected(counted: Mapping[int, Quarter]) -> Groups:
     """Say what the documents of a day must be, from its rows."""
-    groups: Groups = {"quarters": {}, "totals": {}, "models": {}, "users": {}, "user_month": {}}
+    groups: Groups = {name: {} for name in (*_OF_DAYS, ACTIVE, "user_month")}
     for number, quarter in counted.items():
         whole = sums_of(quarter.models.values()) | quarter.kinds
         groups["quarters"][str(number)] = whole
         groups["totals"][TOTALS_KEY] = added(groups["totals"].get(TOTALS_KEY, {}), whole)
-        of_day = groups["users"]
+        ((name, bit),) = active_bits(1 << number)
         for key, sums in quarter.users.items():
-            of_user = sums | bits(number) if sums.get("n") else sums
-            of_day[key] = added(of_day[key], of_user) if key in of_day else of_user
+            _put(groups["users"], key, sums)
+            if sums.get("n"):
+                add_bits(groups[ACTIVE], key, name, bit)
         count_quarter(groups["user_month"], quarter)
         for model, sums in quarter.models.items():
-            known = groups["models"].get(model)
-            groups["models"][model] = sums if known is None else added(known, sums)
+            _put(groups["models"], model, sums)
         groups[f"users of quarter {number}"] = quarter.users
         groups[f"models of quarter {number}"] = quarter.models
     groups["company_month"] = of_companies(groups["user_month"])

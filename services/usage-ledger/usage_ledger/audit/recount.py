@@ -4,7 +4,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from common.mongo.client import Document
-from common.usage_rollup import BIT_FIELDS, USAGE_KINDS, bits_of, escape, user_key
+from common.usage_rollup import QUARTERS_PER_DAY, USAGE_KINDS, active_bits, escape, user_key
+
+_WHOLE_DAY = (1 << QUARTERS_PER_DAY) - 1
 
 Counters = dict[str, int]
 """The maps F and K of `common.usage_rollup`."""
@@ -48,29 +50,34 @@ def add_row(quarter: Quarter, row: Document) -> None:
             kinds[f"t_{kind}"] = kinds.get(f"t_{kind}", 0) + row["tokens"]
 
 
-def bits(quarter: int) -> Counters:
-    """Write that a user had a run in this quarter of the day."""
-    return bits_of(1 << quarter)
+def add_bits(users: dict[str, Counters], key: str, name: str, bits: int) -> None:
+    """Add quarters in which a user had a run: sets of bits, by the user and by `a0` or `a1`."""
+    sums = users.setdefault(key, {})
+    sums[name] = sums.get(name, 0) | bits
+
+
+def bits_from(first: int, users: Mapping[str, Counters]) -> dict[str, Counters]:
+    """Leave out the quarters of the day before a quarter."""
+    wanted = dict(active_bits(_WHOLE_DAY >> first << first))
+    return {
+        key: {name: bits & wanted.get(name, 0) for name, bits in sums.items()} for key, sums in users.items()
+    }
 
 
 def added(known: Mapping[str, int], more: Mapping[str, int]) -> Counters:
-    """Add counters up, with bits as sets."""
+    """Add counters up."""
     sums = dict(known)
     for name, value in more.items():
-        before = sums.get(name)
-        if before is None:
-            sums[name] = value
-        else:
-            sums[name] = before | value if name in BIT_FIELDS else before + value
+        sums[name] = sums.get(name, 0) + value
     return sums
 
 
 def sums_of(groups: Iterable[Mapping[str, int]], *, of_usage: bool = False) -> Counters:
-    """Add counters up, without the bits; `of_usage` leaves out those of other rows as well."""
+    """Add counters up; `of_usage` leaves out those of other rows."""
     sums: Counters = {}
     for counters in groups:
         for name, value in counters.items():
-            if name not in BIT_FIELDS and not (of_usage and "_" in name):
+            if not (of_usage and "_" in name):
                 sums[name] = sums.get(name, 0) + value
     return sums
 

@@ -5,14 +5,14 @@ from datetime import UTC, datetime
 from typing import Any
 
 from common.usage_rollup import (
-    BIT_FIELDS,
+    ACTIVE,
     TOTALS_KEY,
     USAGE_KINDS,
     Document,
     Figures,
     Kind,
     OwnerKind,
-    bits_of,
+    active_bits,
     day_start,
     document_id,
     escape,
@@ -26,7 +26,7 @@ from common.usage_rollup import (
 )
 from usage_ledger.domain.transaction import Transaction
 
-_GROUPS = ("quarters", "totals", "models", "users", "days")
+_GROUPS = ("quarters", "totals", "models", "users", ACTIVE, "days")
 _HEAD = ("_id", "kind", "at", "owner", "company")
 
 
@@ -51,9 +51,12 @@ def _add_row(parts: "_Parts", row: Transaction) -> None:
     if not of_usage:
         return
     stored, model = figures.stored(), escape(row.details["model"])
-    active = bits_of(1 << quarter if figures.runs else 0)
     parts.add(day, "models", model, stored)
-    parts.add(parts.document("day_users", day_start(row.at), key), "users", key, stored | active)
+    of_users = parts.document("day_users", day_start(row.at), key)
+    parts.add(of_users, "users", key, stored)
+    if figures.runs:
+        for name, bits in active_bits(1 << quarter):
+            parts.add(of_users, ACTIVE, name, {key: bits})
     of_quarter = parts.document("quarter_users", quarter_start(row.at), key)
     parts.add(of_quarter, "users", key, stored)
     parts.add(of_quarter, "models", model, stored)
@@ -85,7 +88,7 @@ def merged(parts: Iterable[Document]) -> list[Document]:
 
 
 class _Parts:
-    """Documents being added up: maps of counters, where `a0` and `a1` are sets of bits."""
+    """Documents being added up: maps of counters, and of sets of bits."""
 
     def __init__(self) -> None:
         self._documents: dict[str, Document] = {}
@@ -106,7 +109,7 @@ class _Parts:
         counters = document.setdefault(group, {}).setdefault(name, {})
         for field, value in stored.items():
             before = counters.get(field, 0)
-            counters[field] = before | value if field in BIT_FIELDS else before + value
+            counters[field] = before | value if group == ACTIVE else before + value
 
     def documents(self) -> list[Document]:
         return list(self._documents.values())
