@@ -1,5 +1,9 @@
-"""What an operator waits for on a large ledger: the month, a page wherever it lies, all rows as a file."""
+"""What an operator waits for on a large ledger: the month, a page wherever it lies, all rows as a file.
 
+`BENCH_ROWS` says how large it is, `BENCH_HISTORY_DB_URL` on which server, if not on that of everything else.
+"""
+
+import os
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -15,9 +19,11 @@ from common.clock import SystemClock
 from common.mongo import client as mongo
 from common.mongo.client import Database
 from common.settings import DEVELOPMENT_SECRET
-from common.usage_rollup import ROLLUPS, day_start
+from common.usage_rollup import ACTIVE, ROLLUPS, day_start
 from support.history import Plan, write_history
+from support.servers import Servers
 
+ROWS_DEFAULT = 100_000
 TURNS = 15
 PAGE_ROWS = 50
 _MONTH = timedelta(days=30)
@@ -58,6 +64,15 @@ class DashboardTimes:
         return self.middle.p50_ms / self.first.p50_ms
 
 
+def history_rows() -> int:
+    """Say of how many transactions. A million take secantusd half an hour to index."""
+    return int(os.environ.get("BENCH_ROWS", ROWS_DEFAULT))
+
+
+def history_db_url(servers: Servers) -> str:
+    return os.environ.get("BENCH_HISTORY_DB_URL", servers.urls["db"])
+
+
 async def dashboard(db_url: str, product: Product, *, rows: int) -> DashboardTimes:
     """Fill a database with a year of rows, and ask a gateway of its own for them."""
     db = mongo.connect(db_url, service="bench", timeout_ms=_BUILD_TIMEOUT_MS)
@@ -94,10 +109,16 @@ def _operator() -> dict[str, str]:
 
 
 async def _read_rollups(db: Database, end: datetime) -> None:
-    """Read the days of the month, and of the month before it, which the answer compares it with."""
-    for kind in ("day", "day_users"):
-        wanted = {"kind": kind, "at": {"$gte": end - 2 * _MONTH, "$lt": end}}
-        async for _ in db[ROLLUPS].find(wanted).batch_size(100):
+    """Read the days of the month, and of the one before it, whose users' own figures are not asked for."""
+    start = end - _MONTH
+    before, within = {"$gte": start - _MONTH, "$lt": start}, {"$gte": start, "$lt": end}
+    for kind, at, fields in (
+        ("day", within, None),
+        ("day_users", within, None),
+        ("day", before, None),
+        ("day_users", before, {"at": 1, "kind": 1, ACTIVE: 1}),
+    ):
+        async for _ in db[ROLLUPS].find({"kind": kind, "at": at}, fields).batch_size(100):
             pass
 
 

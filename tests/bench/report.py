@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from bench.dashboard import DashboardTimes
 from bench.figures import Latency
 from bench.product import TOKENS_PER_S
 from bench.results import Results
@@ -102,7 +103,10 @@ def _quotas(results: Results) -> list[str]:
 
 
 def _dashboard(results: Results) -> list[str]:
-    shown = results.dashboard
+    return dashboard_table(results.dashboard)
+
+
+def dashboard_table(shown: DashboardTimes) -> list[str]:
     export = shown.export
     rows = [
         ["its rollups, read and no more", str(shown.bare)],

@@ -13,21 +13,17 @@ import httpx
 import uvloop
 
 from bench import ledger, streams
-from bench.dashboard import dashboard
+from bench.dashboard import dashboard, history_db_url, history_rows
 from bench.machine import machine
 from bench.operations import operations
 from bench.product import running_product
 from bench.quotas import quotas
 from bench.report import report
 from bench.results import Results
-from support.fresh import fresh_database, fresh_redis, fresh_vhost
+from support.fresh import fresh_database, fresh_database_on, fresh_redis, fresh_vhost
 from support.servers import KINDS, Servers, servers_for_tests
 
 LATEST = Path("bench-results/latest.json")
-ROWS = "BENCH_ROWS"
-"""How many transactions the dashboard is measured on. A million take secantusd half an hour to index."""
-
-ROWS_DEFAULT = 100_000
 
 
 async def measure(servers: Servers, management: httpx.AsyncClient) -> Results:
@@ -36,7 +32,7 @@ async def measure(servers: Servers, management: httpx.AsyncClient) -> Results:
         fresh_database(servers) as db_url,
         fresh_database(servers) as holds_url,
         fresh_database(servers) as settlements_url,
-        fresh_database(servers) as history_url,
+        fresh_database_on(history_db_url(servers)) as history_url,
         fresh_vhost(servers, management) as amqp_url,
     ):
         urls = {"db": db_url, "amqp": amqp_url, "redis": await fresh_redis(servers)}
@@ -54,9 +50,8 @@ async def measure(servers: Servers, management: httpx.AsyncClient) -> Results:
             holds = await ledger.holds(holds_url, product)
             _say("quotas")
             told = await quotas(product)
-            rows = int(os.environ.get(ROWS, ROWS_DEFAULT))
-            _say(f"dashboard, after filling a ledger with {rows:,} rows")
-            shown = await dashboard(history_url, product, rows=rows)
+            _say(f"dashboard, after filling a ledger with {history_rows():,} rows")
+            shown = await dashboard(history_url, product, rows=history_rows())
         _say("settlements")
         settled = await ledger.settlements(settlements_url)
         return Results(

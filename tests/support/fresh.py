@@ -1,7 +1,7 @@
 """Empty places on the servers of the test session: a virtual host, a logical database, a database."""
 
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from itertools import count
 from typing import TypedDict
 from urllib.parse import urlsplit
@@ -48,11 +48,16 @@ async def fresh_redis(servers: Servers) -> str:
     return url
 
 
-@asynccontextmanager
-async def fresh_database(servers: Servers) -> AsyncGenerator[str]:
+def fresh_database(servers: Servers) -> AbstractAsyncContextManager[str]:
     """Name a database, gone after the block; yields its URL."""
+    return fresh_database_on(servers.urls["db"])
+
+
+@asynccontextmanager
+async def fresh_database_on(db_url: str) -> AsyncGenerator[str]:
+    """Do so on a server of one's own."""
     name = new_id("q")
-    url = urlsplit(servers.urls["db"])._replace(path=f"/{name}").geturl()
+    url = urlsplit(db_url)._replace(path=f"/{name}").geturl()
     yield url
     async with AsyncMongoClient(url) as client:
         await client.drop_database(name)

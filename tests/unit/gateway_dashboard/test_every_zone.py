@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from common.events.ledger import TransactionKind
 from common.usage_rollup import Document, Span, local_days
 from common.usage_sums import UsageSums
-from gateway.dashboard.ranges import read_range
+from gateway.dashboard.ranges import DAYS_MAX, read_range
 from gateway.dashboard.row_filter import RowFilter
 from gateway.dashboard.row_sums import count_rows
 from gateway.dashboard.shapes import Usage
@@ -80,12 +80,16 @@ def questions(draw: st.DrawFn) -> Asked:
     name = draw(st.sampled_from(ALL_ZONES) | st.sampled_from(HALF_ZONES) | st.sampled_from(QUARTER_ZONES))
     zone, day = ZoneInfo(name), draw(st.sampled_from(days_of_interest(name)))
     first, last = sorted(day + timedelta(days=draw(st.integers(-2, 2))) for _ in range(2))
+    if draw(st.integers(0, 9)) == 0:
+        # Months and up to a year, with rows at both ends and in between.
+        last = first + timedelta(days=draw(st.integers(27, DAYS_MAX - 1)))
     span = read_range(first.isoformat(), last.isoformat(), name, now=NOW).span
     milliseconds = (
         st.integers(-3 * 86_400_000, 3 * 86_400_000) | st.integers(-2, 2) | st.integers(-900_002, 900_002)
     )
     midnights = [datetime.combine(day + timedelta(days=n), time(), zone) for n in range(-3, 4)]
-    edges = st.sampled_from([span.start, span.end, *(at.astimezone(UTC) for at in midnights)])
+    between = span.start + draw(st.floats(0, 1)) * (span.end - span.start)
+    edges = st.sampled_from([span.start, span.end, between, *(at.astimezone(UTC) for at in midnights)])
     rows = [
         replace(row, at=draw(edges) + timedelta(milliseconds=draw(milliseconds)))
         for row in draw(histories(25))
