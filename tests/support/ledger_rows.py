@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from common.events.envelope import Company
 from common.events.ledger import TransactionKind
-from common.usage_rollup import Document
+from common.usage_rollup import TOKEN_FIGURES, Document
+from gateway.dashboard.ranges import NOT_ZONES
 from usage_ledger.domain.rollup import increments, merged
 from usage_ledger.domain.transaction import Transaction
 from usage_ledger.store.documents import row_document
@@ -27,14 +28,13 @@ ZONES = (
 )
 """Offsets of whole, half and quarter hours; clocks that change by an hour and by half an hour."""
 
-ALL_ZONES = sorted(available_timezones() - {"localtime", "Factory"})
+ALL_ZONES = sorted(available_timezones() - NOT_ZONES)
 """Those of the IANA's, without what a machine may mean by "local"."""
 
 FIRST = datetime(2026, 3, 26, tzinfo=UTC)
 LAST = datetime(2026, 4, 8, tzinfo=UTC)
 """In this time the clocks change in Europe, Lord Howe and Chatham."""
 
-_FIGURES = ("input_tokens", "cached_tokens", "output_tokens", "reasoning_tokens")
 _COMPANIES = (
     None,
     Company(id="a.b$c", name="A"),
@@ -68,7 +68,7 @@ def rows(draw: st.DrawFn) -> Transaction:
     if kind in _OTHERS:
         return row
     figure = st.integers(-50, 50) if kind == "correction" else st.integers(0, 1_000)
-    usage = {name: draw(figure) for name in _FIGURES}
+    usage = {name: draw(figure) for name in TOKEN_FIGURES}
     details = {
         "usage": usage,
         "estimated": draw(st.booleans()),

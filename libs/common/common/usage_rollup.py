@@ -55,14 +55,10 @@ QUARTERS_PER_DAY = 96
 _SHARDS: Mapping[str, int] = {"day": 1, "day_users": 8, "quarter_users": 2}
 ACTIVE = "active"
 _BITS_PER_FIELD = 48
-_FIELDS = {
-    "i": "input_tokens",
-    "c": "cached_tokens",
-    "o": "output_tokens",
-    "r": "reasoning_tokens",
-    "n": "runs",
-    "e": "estimated_runs",
-}
+TOKEN_FIGURES = ("input_tokens", "cached_tokens", "output_tokens", "reasoning_tokens")
+"""What a run used, as rows and runs name it."""
+
+_FIELDS = dict(zip("icorne", (*TOKEN_FIGURES, "runs", "estimated_runs"), strict=True))
 TOTALS_KEY = "day"
 USAGE_KINDS: frozenset[TransactionKind] = frozenset({"usage", "correction"})
 

@@ -71,6 +71,8 @@ BODIES: list[tuple[str, Any, str]] = [
     (TOKENS, [], "body"),
     (SUMMARY, {"date_from": "soon"}, "date_from"),
     (SUMMARY, {"date_from": "2026-02-02", "date_to": "2026-02-01"}, "date_to"),
+    (SUMMARY, {"date_from": "2024-01-01", "date_to": "2026-01-01"}, "date_to"),
+    (SUMMARY, {"stats": {"date_from": "2024-01-01", "date_to": "2026-01-01"}}, "stats.date_to"),
     (SUMMARY, {"tz": "Mars/Olympus"}, "tz"),
     (SUMMARY, {"date_from": {"$gt": ""}}, "date_from"),
     (SUMMARY, {"stats": {}}, "stats.date_from"),

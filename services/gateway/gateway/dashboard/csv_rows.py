@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from common.clock import rfc3339
+from common.usage_rollup import TOKEN_FIGURES
 from gateway.dashboard.usage_figures import NOBODY, Person
 
 COLUMNS = (
@@ -28,10 +29,7 @@ COLUMNS = (
     "balance_after",
     "run_id",
     "model",
-    "input_tokens",
-    "cached_tokens",
-    "output_tokens",
-    "reasoning_tokens",
+    *TOKEN_FIGURES,
     "estimated",
     "actor",
     "reason",
@@ -41,7 +39,6 @@ _FORMULA = "=+@'\uff1d\uff0b\uff0d\uff20-"
 _SEPARATORS = ";,|\t\r\n"
 _BEGINNING = re.compile(rf"(?:^(?=[\t\r\n])|(?:^|(?<=[{_SEPARATORS}]))(?=[ \"]*[{_FORMULA}]))")
 _OURS = re.compile(rf"(?:^|(?<=[{_SEPARATORS}]))'")
-_USAGE = ("input_tokens", "cached_tokens", "output_tokens", "reasoning_tokens")
 
 Cell = str | int | bool | None
 
@@ -87,7 +84,7 @@ def _cells(row: Mapping[str, Any], person: Person) -> list[str]:
         row["balance_after"],
         row.get("run_id"),
         row.get("model"),
-        *(usage.get(name) for name in _USAGE),
+        *(usage.get(name) for name in TOKEN_FIGURES),
         row.get("estimated"),
         row["actor"],
         row["reason"],

@@ -17,7 +17,7 @@ _YEARS = range(2000, 2101)
 _LOST_PLUS = re.compile(r" (?=[0-9]{2}:?[0-9]{2}$)")
 """In an address, a plus that is not escaped arrives as a blank."""
 
-_NOT_ZONES = {"localtime", "Factory"}
+NOT_ZONES = {"localtime", "Factory"}
 
 
 def malformed(name: str, reason: str, *, place: str = "query") -> Malformed:
@@ -109,7 +109,7 @@ def read_zone(name: str, *, place: str = "query", at: str = "") -> ZoneInfo:
 @cache
 def _zones() -> frozenset[str]:
     # Without those of `right/`, which count leap seconds, and without what a machine may mean by "local".
-    return frozenset(available_timezones() - _NOT_ZONES)
+    return frozenset(available_timezones() - NOT_ZONES)
 
 
 def _as_date(text: str) -> date | None:

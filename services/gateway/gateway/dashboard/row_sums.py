@@ -6,11 +6,18 @@ from dataclasses import dataclass, replace
 from common.events.ledger import TransactionKind
 from common.mongo.client import Document
 from common.mongo.usage import UsageSnapshot
-from common.usage_rollup import TRANSACTIONS, USAGE_KINDS, Figures, KindSum, Span, month_start, row_figures
+from common.usage_rollup import (
+    TOKEN_FIGURES,
+    TRANSACTIONS,
+    USAGE_KINDS,
+    Figures,
+    KindSum,
+    Span,
+    month_start,
+    row_figures,
+)
 from gateway.dashboard.row_counts import RowCounts
 from gateway.dashboard.row_filter import RowFilter, within
-
-_FIGURES = ("input_tokens", "cached_tokens", "output_tokens", "reasoning_tokens")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,7 +91,7 @@ async def grouped_sum(snapshot: UsageSnapshot, wanted: RowFilter) -> RowsSum:
         "_id": {"kind": "$kind", "estimated": "$estimated"},
         "rows": {"$sum": 1},
         "tokens": {"$sum": "$tokens"},
-        **{name: {"$sum": f"$usage.{name}"} for name in _FIGURES},
+        **{name: {"$sum": f"$usage.{name}"} for name in TOKEN_FIGURES},
     }
     kinds: dict[TransactionKind, KindSum] = {}
     figures = Figures()
@@ -99,9 +106,9 @@ async def grouped_sum(snapshot: UsageSnapshot, wanted: RowFilter) -> RowsSum:
 
 
 def _figures_of_group(kind: TransactionKind, found: Document) -> Figures:
-    one = row_figures(kind, dict.fromkeys(_FIGURES, 0), estimated=found["_id"]["estimated"])
+    one = row_figures(kind, dict.fromkeys(TOKEN_FIGURES, 0), estimated=found["_id"]["estimated"])
     return Figures(
-        **{name: found[name] for name in _FIGURES},
+        **{name: found[name] for name in TOKEN_FIGURES},
         runs=one.runs * found["rows"],
         estimated_runs=one.estimated_runs * found["rows"],
     )

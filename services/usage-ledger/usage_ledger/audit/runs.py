@@ -8,9 +8,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 
 from common.mongo.client import Document
+from common.usage_rollup import TOKEN_FIGURES
 from usage_ledger.audit.violation import Code, Violation
 
-FIGURES = ("input_tokens", "cached_tokens", "output_tokens", "reasoning_tokens")
 RUN_SHOWN: Document = dict.fromkeys(("user_id", "state", "fence", "usage", "finished_at"), 1)
 ACTIVE = "active"
 
@@ -71,7 +71,7 @@ def check_pair(run: Document, row: Document, correction: Document | None = None)
     more: Mapping[str, int] = correction["usage"] if correction else {}
     own: Mapping[str, int] = run["usage"] or {}
     booked: Mapping[str, int] = row["usage"]
-    if any(own.get(name, 0) != booked[name] + more.get(name, 0) for name in FIGURES):
+    if any(own.get(name, 0) != booked[name] + more.get(name, 0) for name in TOKEN_FIGURES):
         yield _violation("I6", "the run is settled with other figures than its own", run["_id"])
 
 
