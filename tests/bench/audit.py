@@ -12,6 +12,7 @@ import uvloop
 
 from common.clock import SystemClock
 from common.mongo.client import connect
+from common.service import collect_rarely
 from support.fresh import fresh_database
 from support.history import Plan, write_history
 from support.servers import servers_for_tests
@@ -38,6 +39,7 @@ async def measure(db_url: str, plan: Plan, *, days: int | None) -> str:
 
 
 async def main() -> None:
+    collect_rarely()
     plan = Plan(rows=int(sys.argv[1]) if len(sys.argv) > 1 else _ROWS)
     async with servers_for_tests({"db"}) as servers, fresh_database(servers) as db_url:
         filling = connect(db_url, service="bench", timeout_ms=_TIMEOUT_MS)

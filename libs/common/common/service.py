@@ -55,7 +55,7 @@ async def _serve(name: str, settings: CommonSettings, start: Start) -> None:
 
 
 def collect_rarely() -> None:
-    """Have cyclic garbage looked for once in 50,000 new objects, and not among what a service starts with.
+    """Have cyclic garbage looked for once in 50,000 new objects, and not among what a program starts with.
 
     Python's own 700 has it looked for again and again while an answer of the database is decoded, which holds
     objects by the ten thousand and no garbage: decoding then takes three times as long.

@@ -11,7 +11,7 @@ import pymongo
 from common.clock import SystemClock
 from common.mongo.client import connect
 from common.mongo.clock import DatabaseClock
-from common.service import read_settings, serve
+from common.service import collect_rarely, read_settings, serve
 from usage_ledger.audit.audit import Audit
 from usage_ledger.bootstrap import start
 from usage_ledger.settings import Settings
@@ -42,6 +42,7 @@ async def _audit(settings: Settings, options: argparse.Namespace) -> int:
     db = connect(settings.db_url, service="usage-ledger-audit", timeout_ms=60_000)
     clock = DatabaseClock(db, SystemClock())
     as_json: bool = options.json
+    collect_rarely()
     try:
         with pymongo.timeout(_REACHED_WITHIN_S):
             await clock.refresh()
