@@ -1,4 +1,4 @@
-import { createSignal, Show } from "solid-js";
+import { type Accessor, createMemo, createSignal, Show } from "solid-js";
 import type { DashboardUser } from "../api/dashboard-types";
 import { useApp, useFormats } from "../features/app-context";
 import { type Failure, failureOf } from "../state/failure";
@@ -26,23 +26,17 @@ export function AdjustDialog(props: AdjustDialogProps) {
   const texts = useDashboardTexts();
   const formats = useFormats();
   const failureText = useFailureText();
-  // What was typed, and never written back: half a number, as a minus alone, has to stay in its field.
-  const [balanceText, setBalanceText] = createSignal(String(props.user.token_balance));
-  const [grantText, setGrantText] = createSignal(String(props.user.token_grant));
-  const [initialBalance, initialGrant] = [balanceText(), grantText()];
+  const balance = createTokensField(() => props.user.token_balance, -TOKENS_MAX);
+  const grant = createTokensField(() => props.user.token_grant, 0);
   const [reason, setReason] = createSignal("");
   const [isSaving, setSaving] = createSignal(false);
   const [failure, setFailure] = createSignal<Failure>();
+  const [expected, setExpected] = createSignal<number>();
 
-  const balance = () => tokensOf(balanceText());
-  const grant = () => tokensOf(grantText());
-  const isChanged = () => balance() !== props.user.token_balance || grant() !== props.user.token_grant;
-  const isValid = () => [balance(), grant()].every(Number.isSafeInteger) && reason().trim() !== "";
-  const changeOf = (from: number, to: number) => {
-    if (!Number.isSafeInteger(to)) return texts().none;
-    if (from === to) return texts().unchanged;
-    return texts().change(formats().number(from), formats().number(to), formats().change(to - from));
-  };
+  const isChanged = () => balance.isChanged() || grant.isChanged();
+  const isValid = () => balance.isValid() && grant.isValid() && reason().trim() !== "";
+  /** What it has become is known only when the user was read again. */
+  const hasMoved = () => failure()?.kind === "conflict" && props.user.token_balance !== expected();
 
   async function apply(event: SubmitEvent) {
     event.preventDefault();
@@ -50,11 +44,12 @@ export function AdjustDialog(props: AdjustDialogProps) {
     setSaving(true);
     setFailure(undefined);
     try {
-      const { token_balance, token_grant } = props.user;
-      await api.adjust(props.user.id, {
+      const { id, token_balance } = props.user;
+      setExpected(token_balance);
+      await api.adjust(id, {
         reason: reason().trim(),
-        ...(balance() !== token_balance && { token_balance: balance(), expected_balance: token_balance }),
-        ...(grant() !== token_grant && { token_grant: grant() }),
+        ...(balance.isChanged() && { token_balance: balance.tokens(), expected_balance: token_balance }),
+        ...(grant.isChanged() && { token_grant: grant.tokens() }),
       });
       props.onDone();
     } catch (error) {
@@ -73,32 +68,8 @@ export function AdjustDialog(props: AdjustDialogProps) {
       onClose={props.onClose}
     >
       <form class="form" onSubmit={apply}>
-        <label>
-          {texts().newBalance}
-          <input
-            type="number"
-            required
-            step="1"
-            max={TOKENS_MAX}
-            value={initialBalance}
-            onInput={event => setBalanceText(event.currentTarget.value)}
-          />
-          <output>{changeOf(props.user.token_balance, balance())}</output>
-        </label>
-        <label>
-          {texts().newGrant}
-          <input
-            type="number"
-            required
-            min="0"
-            step="1"
-            max={TOKENS_MAX}
-            value={initialGrant}
-            onInput={event => setGrantText(event.currentTarget.value)}
-          />
-          <output>{changeOf(props.user.token_grant, grant())}</output>
-          <small>{texts().grantHelp}</small>
-        </label>
+        <TokensInput label={texts().newBalance} field={balance} />
+        <TokensInput label={texts().newGrant} field={grant} help={texts().grantHelp} />
         <label>
           {texts().reason}
           <input
@@ -112,7 +83,7 @@ export function AdjustDialog(props: AdjustDialogProps) {
         <Show when={failure()}>
           {why => (
             <p class="notice problem" role="alert">
-              {why().kind === "conflict"
+              {hasMoved()
                 ? texts().moved(formats().number(props.user.token_balance))
                 : `${failureText(why())} ${UNKNOWN.includes(why().kind) ? texts().notKnown : texts().notApplied}`}
             </p>
@@ -131,7 +102,67 @@ export function AdjustDialog(props: AdjustDialogProps) {
   );
 }
 
-/** NaN for what is no number, which a field of numbers gives as no text. */
+interface TokensField {
+  stored: Accessor<number>;
+  least: number;
+  /** NaN for what is no number. */
+  tokens: Accessor<number>;
+  text: Accessor<string>;
+  isChanged: Accessor<boolean>;
+  isValid: Accessor<boolean>;
+  type(text: string): void;
+}
+
+/** Goes with what is stored until something else is typed. */
+function createTokensField(stored: Accessor<number>, least: number): TokensField {
+  const [typed, setTyped] = createSignal<string>();
+  const tokens = () => {
+    const text = typed();
+    return text === undefined ? stored() : tokensOf(text);
+  };
+  return {
+    stored,
+    least,
+    tokens,
+    // What was typed is never written back: half a number, as a minus alone, has to stay in its field.
+    text: createMemo((before: string) => (typed() === undefined ? String(stored()) : before), ""),
+    isChanged: () => tokens() !== stored(),
+    isValid: () => Number.isSafeInteger(tokens()) && tokens() >= least,
+    type: text => setTyped(tokensOf(text) === stored() ? undefined : text),
+  };
+}
+
+function TokensInput(props: { label: string; field: TokensField; help?: string }) {
+  const texts = useDashboardTexts();
+  const formats = useFormats();
+  const change = () => {
+    const { stored, tokens, least, isChanged, isValid } = props.field;
+    const { number, change } = formats();
+    if (!isValid()) return texts().tokensNeeded(number(least), number(TOKENS_MAX));
+    if (!isChanged()) return texts().unchanged;
+    return texts().change(number(stored()), number(tokens()), change(tokens() - stored()));
+  };
+  return (
+    <label>
+      {props.label}
+      <input
+        type="number"
+        required
+        min={props.field.least}
+        max={TOKENS_MAX}
+        step="1"
+        value={props.field.text()}
+        onInput={event => props.field.type(event.currentTarget.value)}
+      />
+      <output>{change()}</output>
+      <Show when={props.help}>
+        <small>{props.help}</small>
+      </Show>
+    </label>
+  );
+}
+
+/** A field of numbers gives no text for what is none. */
 function tokensOf(text: string): number {
   return text.trim() === "" ? Number.NaN : Number(text);
 }

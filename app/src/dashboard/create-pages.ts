@@ -51,18 +51,21 @@ export function createPages<Item, P extends Page<Item>>(
   const [moreFailure, setMoreFailure] = createSignal<Failure>();
   let controller = new AbortController();
   onCleanup(() => controller.abort());
+  createEffect(on(first.data, answer => setWhole(() => answer)));
   createEffect(
-    on([first.data, first.isLoading], ([answer]) => {
+    on(first.isLoading, () => {
       controller.abort();
-      setWhole(() => answer);
       setLoadingMore(false);
       setMoreFailure(undefined);
     }),
   );
 
+  /** What is shown answers what is asked now: a cursor leads on in its own list only. */
+  const isCurrent = () => !first.isLoading() && !first.failure();
+
   async function loadMore(): Promise<void> {
     const shown = whole();
-    if (!shown || shown.next_cursor === null || isLoadingMore()) return;
+    if (!shown || shown.next_cursor === null || isLoadingMore() || !isCurrent()) return;
     controller = new AbortController();
     const { signal } = controller;
     setLoadingMore(true);
@@ -82,7 +85,7 @@ export function createPages<Item, P extends Page<Item>>(
 
   return {
     query: { ...first, data: () => whole() ?? first.data() },
-    hasMore: () => (whole()?.next_cursor ?? null) !== null,
+    hasMore: () => !first.failure() && (whole()?.next_cursor ?? null) !== null,
     isLoadingMore,
     moreFailure,
     loadMore,

@@ -31,7 +31,7 @@ export function ShowMore(props: { pages: Pages<unknown> }) {
         <button
           type="button"
           class="secondary"
-          disabled={props.pages.isLoadingMore()}
+          disabled={props.pages.isLoadingMore() || props.pages.query.isLoading()}
           onClick={() => void props.pages.loadMore()}
         >
           {props.pages.isLoadingMore() ? texts().loading : texts().showMore}

@@ -135,6 +135,7 @@ export const de: DashboardTexts = {
   reasonHelp: "Er steht im Buch neben Ihrem Namen.",
   change: (from, to, change) => `${from} → ${to} (${change})`,
   unchanged: "unverändert",
+  tokensNeeded: (least, most) => `Nötig ist eine ganze Zahl von ${least} bis ${most}.`,
   apply: "Anwenden",
   applied: "Der Stand ist gesetzt",
   moved: balance => `Inzwischen ist der Stand ${balance}. Bitte prüfen Sie Ihre Zahlen noch einmal.`,

@@ -138,6 +138,7 @@ const en = {
   reasonHelp: "It stands in the ledger beside your name.",
   change: (from: string, to: string, change: string) => `${from} → ${to} (${change})`,
   unchanged: "unchanged",
+  tokensNeeded: (least: string, most: string) => `A whole number is needed, from ${least} to ${most}.`,
   apply: "Apply",
   applied: "The balance is set",
   moved: (balance: string) => `Meanwhile the balance has become ${balance}. Please check your figures again.`,
