@@ -87,15 +87,20 @@ export function launch(): Promise<Browser> {
 export interface WatchedPage {
   page: Page;
   complaints: string[];
+  /** What Chromium notes of a request without success. */
+  failures: { path: string; reason: string }[];
   foreignRequests: string[];
 }
 
 export async function openPage(context: BrowserContext, origin: string): Promise<WatchedPage> {
   const page = await context.newPage();
   const complaints: string[] = [];
+  const failures: WatchedPage["failures"] = [];
   const foreignRequests: string[] = [];
   page.on("console", message => {
-    if (message.type() === "error" || message.type() === "warning") complaints.push(message.text());
+    const reason = /^Failed to load resource: (.*)$/.exec(message.text())?.[1];
+    if (reason !== undefined) failures.push({ path: new URL(message.location().url).pathname, reason });
+    else if (message.type() === "error" || message.type() === "warning") complaints.push(message.text());
   });
   page.on("pageerror", error => complaints.push(String(error)));
   page.on("dialog", dialog => {
@@ -105,5 +110,5 @@ export async function openPage(context: BrowserContext, origin: string): Promise
   page.on("request", request => {
     if (!request.url().startsWith(origin)) foreignRequests.push(request.url());
   });
-  return { page, complaints, foreignRequests };
+  return { page, complaints, failures, foreignRequests };
 }

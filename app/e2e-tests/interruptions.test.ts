@@ -47,6 +47,7 @@ test("a reload in the middle goes on where the answer is", async () => {
 });
 
 test("a gateway that is killed in the middle is a pause: nothing is lost, doubled or called an error", async () => {
+  me.allowFailure(/^\/chat\//, "cut");
   await beginAnswer();
   const back = restartGateway();
   await me.page.waitForSelector(".notice[role=status]");
@@ -57,6 +58,7 @@ test("a gateway that is killed in the middle is a pause: nothing is lost, double
 });
 
 test("a message that is sent while the gateway is away is sent once it is back", async () => {
+  me.allowFailure(/^\/chat\//, "cut");
   await me.ask("Hello");
   const back = restartGateway();
   await me.send(sim("Are you there?", { reply: "Yes." }));

@@ -28,6 +28,7 @@ export class Visit {
   readonly context: BrowserContext;
   readonly page: Page;
   readonly #watched: WatchedPage;
+  readonly #allowedFailures: { path: RegExp; reason: string }[] = [];
   #allowed: string | undefined;
 
   constructor(userId: string, context: BrowserContext, watched: WatchedPage) {
@@ -85,10 +86,18 @@ export class Visit {
     this.#allowed = url;
   }
 
-  /** Ends the visit. The console said nothing, beside what Chromium notes about requests that were refused. */
+  /** Requests to such paths may be refused with this status, or get no answer when the network is cut. */
+  allowFailure(path: RegExp, why: number | "cut"): void {
+    this.#allowedFailures.push({ path, reason: why === "cut" ? "net::ERR_" : `the server responded with a status of ${why} ` });
+  }
+
+  /** Ends the visit. The console said nothing, and no request failed but those that may. */
   async end(): Promise<void> {
     await this.context.close();
-    expect(this.#watched.complaints.filter(text => !text.startsWith("Failed to load resource"))).toEqual([]);
+    expect(this.#watched.complaints).toEqual([]);
+    const mayFail = ({ path, reason }: WatchedPage["failures"][number]) =>
+      this.#allowedFailures.some(allowed => allowed.path.test(path) && reason.startsWith(allowed.reason));
+    expect(this.#watched.failures.filter(failure => !mayFail(failure))).toEqual([]);
     const foreign = this.#watched.foreignRequests.filter(url => !this.#allowed || !url.startsWith(this.#allowed));
     expect(foreign).toEqual([]);
   }
