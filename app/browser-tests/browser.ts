@@ -7,19 +7,26 @@ import { type Browser, type BrowserContext, chromium, type Page } from "playwrig
 
 const DIST = new URL("../dist", import.meta.url).pathname;
 
-export const CONTENT_POLICY = [
+const CONTENT_POLICY = [
   "default-src 'none'",
   "script-src 'self'",
   "style-src 'self'",
   "img-src 'self' data: blob:",
-  "connect-src 'self'",
   "font-src 'self'",
+  "connect-src 'self'",
   "base-uri 'none'",
   "form-action 'self'",
   "frame-ancestors 'none'",
   "require-trusted-types-for 'script'",
   "trusted-types app",
 ].join("; ");
+
+/** As the gateway sends them; a test on the real one compares. */
+export const PAGE_HEADERS = {
+  "content-security-policy": CONTENT_POLICY,
+  "x-content-type-options": "nosniff",
+  "referrer-policy": "no-referrer",
+};
 
 const MEDIA_TYPES: Record<string, string> = {
   ".css": "text/css",
@@ -51,9 +58,7 @@ export async function serveDist(): Promise<Site> {
     }
     response.writeHead(200, {
       "Content-Type": MEDIA_TYPES[extname(path)] ?? "application/octet-stream",
-      "Content-Security-Policy": CONTENT_POLICY,
-      "X-Content-Type-Options": "nosniff",
-      "Referrer-Policy": "no-referrer",
+      ...PAGE_HEADERS,
     });
     createReadStream(path).pipe(response);
   });
@@ -83,7 +88,7 @@ export function launch(): Promise<Browser> {
   });
 }
 
-/** A page that keeps what it complained about and what it asked of other origins. */
+/** A page that keeps what it complained about, what it did not get, and what it asked of other origins. */
 export interface WatchedPage {
   page: Page;
   complaints: string[];

@@ -1,5 +1,6 @@
 import { readFile } from "node:fs/promises";
 import { afterAll, afterEach, beforeEach, describe, expect, test } from "vitest";
+import { PAGE_HEADERS } from "../browser-tests/browser";
 import { balanceOf, counted, newUserId, STACK, sim, storedThread } from "./stack";
 import { closeBrowser, type Visit, visit } from "./visit";
 
@@ -39,6 +40,11 @@ test("the sign-in link is spent at once, and only a cookie that scripts cannot r
   expect(cookie).toMatchObject({ name: "session", httpOnly: true, sameSite: "Lax" });
   expect(await me.page.evaluate(() => JSON.stringify([document.cookie, { ...localStorage }, { ...sessionStorage }]))).not.toContain(cookie?.value);
   await me.isAccessible();
+});
+
+test("the page comes with the headers under which the app is tested alone", async () => {
+  const answer = await me.page.reload();
+  expect(answer?.headers()).toMatchObject(PAGE_HEADERS);
 });
 
 test("an answer streams, is set in type, can be copied, and costs what the ledger says", async () => {
