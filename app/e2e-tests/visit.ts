@@ -21,6 +21,8 @@ interface VisitOptions {
   claims?: Claims;
   isPhone?: boolean;
   path?: string;
+  /** Where the gateway is reached, if not directly. */
+  origin?: string;
 }
 
 export class Visit {
@@ -104,15 +106,21 @@ export class Visit {
 }
 
 /** Follows a sign-in link, and waits for the page. */
-export async function visit({ userId = newUserId(), claims, isPhone, path = "/" }: VisitOptions = {}): Promise<Visit> {
+export async function visit({
+  userId = newUserId(),
+  claims,
+  isPhone,
+  path = "/",
+  origin = STACK.origin,
+}: VisitOptions = {}): Promise<Visit> {
   browser ??= launch();
   const context = await (await browser).newContext({
-    baseURL: STACK.origin,
+    baseURL: origin,
     locale: "en-GB",
     timezoneId: "Europe/Berlin",
     ...(isPhone && PHONE),
   });
-  const watched = await openPage(context, STACK.origin);
+  const watched = await openPage(context, origin);
   const glue = path.includes("?") ? "&" : "?";
   await watched.page.goto(`${path}${glue}s=${sessionOf(userId, { name: "Ada Lovelace", ...claims })}`);
   return new Visit(userId, context, watched);
