@@ -17,7 +17,7 @@ const ofLength = (length: number) => fill(BLOCK, length);
 const STREAMED_LENGTH = 64_000;
 const STREAMED = {
   "of everything": ofLength(STREAMED_LENGTH),
-  "that is one list": fill(`- ${PARAGRAPH}\n`, STREAMED_LENGTH),
+  "that is one list": fill("- An item of **some** words\n", STREAMED_LENGTH),
   "that is one table": `| Name | Words | Tokens |\n|:--|:--|--:|\n${fill("| `one` | **Some** words in a cell | 1,204 |\n", STREAMED_LENGTH)}`,
   "that is one block of code": `\`\`\`python\n${fill("    total = sum(row.tokens for row in rows)  # of a day\n", STREAMED_LENGTH)}`,
   "that is one paragraph": fill(PARAGRAPH, STREAMED_LENGTH),

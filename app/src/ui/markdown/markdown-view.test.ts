@@ -114,6 +114,31 @@ describe("a growing answer", () => {
     expect(growing.root.querySelector(tag)).toBe(first);
   });
 
+  test.each([
+    ["list", "", "- [a](https://a.test)\n"],
+    ["table", "| a |\n|:--|\n", "| [a](https://a.test) |\n"],
+  ])("that is one long %s is not read again from its beginning", (_, head, line) => {
+    const read: string[] = [];
+    const counting: TreeOptions = {
+      ...options(),
+      addresses: {
+        link(href) {
+          read.push(href);
+          return { href };
+        },
+      },
+    };
+    const root = document.createElement("div");
+    const markdown = new MarkdownView(root);
+    const grow = (lines: number) =>
+      markdown.update(head + line.repeat(lines), counting, { isComplete: false });
+    grow(499);
+    read.length = 0;
+    grow(500);
+    expect(read.length).toBeLessThan(50);
+    expect(root.querySelectorAll("a")).toHaveLength(500);
+  });
+
   test.each(["!", "x", "> ", "- ", "a *b ", "<b>", "<b>x</b> ", "`` ` "])("of nothing but %j is shown at once", piece => {
     const text = `${piece.repeat(64_000 / piece.length)}</b>`;
     const growing = view();
