@@ -7,19 +7,26 @@ import { type Browser, type BrowserContext, chromium, type Page } from "playwrig
 
 const DIST = new URL("../dist", import.meta.url).pathname;
 
-export const CONTENT_POLICY = [
+const CONTENT_POLICY = [
   "default-src 'none'",
   "script-src 'self'",
   "style-src 'self'",
   "img-src 'self' data: blob:",
-  "connect-src 'self'",
   "font-src 'self'",
+  "connect-src 'self'",
   "base-uri 'none'",
   "form-action 'self'",
   "frame-ancestors 'none'",
   "require-trusted-types-for 'script'",
   "trusted-types app",
 ].join("; ");
+
+/** As the gateway sends them; a test on the real one compares. */
+export const PAGE_HEADERS = {
+  "content-security-policy": CONTENT_POLICY,
+  "x-content-type-options": "nosniff",
+  "referrer-policy": "no-referrer",
+};
 
 const MEDIA_TYPES: Record<string, string> = {
   ".css": "text/css",
@@ -51,9 +58,7 @@ export async function serveDist(): Promise<Site> {
     }
     response.writeHead(200, {
       "Content-Type": MEDIA_TYPES[extname(path)] ?? "application/octet-stream",
-      "Content-Security-Policy": CONTENT_POLICY,
-      "X-Content-Type-Options": "nosniff",
-      "Referrer-Policy": "no-referrer",
+      ...PAGE_HEADERS,
     });
     createReadStream(path).pipe(response);
   });
@@ -83,19 +88,24 @@ export function launch(): Promise<Browser> {
   });
 }
 
-/** A page that keeps what it complained about and what it asked of other origins. */
+/** A page that keeps what it complained about, what it did not get, and what it asked of other origins. */
 export interface WatchedPage {
   page: Page;
   complaints: string[];
+  /** What Chromium notes of a request without success. */
+  failures: { path: string; reason: string }[];
   foreignRequests: string[];
 }
 
 export async function openPage(context: BrowserContext, origin: string): Promise<WatchedPage> {
   const page = await context.newPage();
   const complaints: string[] = [];
+  const failures: WatchedPage["failures"] = [];
   const foreignRequests: string[] = [];
   page.on("console", message => {
-    if (message.type() === "error" || message.type() === "warning") complaints.push(message.text());
+    const reason = /^Failed to load resource: (.*)$/.exec(message.text())?.[1];
+    if (reason !== undefined) failures.push({ path: new URL(message.location().url).pathname, reason });
+    else if (message.type() === "error" || message.type() === "warning") complaints.push(message.text());
   });
   page.on("pageerror", error => complaints.push(String(error)));
   page.on("dialog", dialog => {
@@ -105,5 +115,5 @@ export async function openPage(context: BrowserContext, origin: string): Promise
   page.on("request", request => {
     if (!request.url().startsWith(origin)) foreignRequests.push(request.url());
   });
-  return { page, complaints, foreignRequests };
+  return { page, complaints, failures, foreignRequests };
 }

@@ -1,5 +1,6 @@
 import { readFile } from "node:fs/promises";
 import { afterAll, afterEach, beforeEach, describe, expect, test } from "vitest";
+import { PAGE_HEADERS } from "../browser-tests/browser";
 import { balanceOf, counted, newUserId, STACK, sim, storedThread } from "./stack";
 import { closeBrowser, type Visit, visit } from "./visit";
 
@@ -41,6 +42,11 @@ test("the sign-in link is spent at once, and only a cookie that scripts cannot r
   await me.isAccessible();
 });
 
+test("the page comes with the headers under which the app is tested alone", async () => {
+  const answer = await me.page.reload();
+  expect(answer?.headers()).toMatchObject(PAGE_HEADERS);
+});
+
 test("an answer streams, is set in type, can be copied, and costs what the ledger says", async () => {
   const before = await balanceShown();
   await me.context.grantPermissions(["clipboard-read", "clipboard-write"]);
@@ -57,7 +63,9 @@ test("an answer streams, is set in type, can be copied, and costs what the ledge
   expect(await answer.locator("td").allTextContents()).toEqual(["in", "1,204"]);
   expect(await me.field.inputValue()).toBe("typed while it answers");
   await expect.poll(() => balanceOf(me.userId)).toBeLessThan(before);
-  expect(await balanceShown()).toBe(await balanceOf(me.userId));
+  // What is left comes with an event of its own, behind the one that ends the answer.
+  const after = await balanceOf(me.userId);
+  await expect.poll(balanceShown).toBe(after);
 
   const shown = await answer.locator(".markdown").innerText();
   await answer.locator(".actions button").first().click();
@@ -224,6 +232,7 @@ describe("the list of chats", () => {
 
   test("deletes after a moment to think again", async () => {
     const { threadId } = me;
+    me.allowFailure(new RegExp(`^/chat/threads/${threadId}$`), 404);
     await chooseInMenu(1);
     await expect.poll(titles).toEqual(["Tell me about ships"]);
     await me.page.click(".toast button");
@@ -245,6 +254,7 @@ test("two users cannot see each other's chats, answers or files", async () => {
   const answer = await me.ask(sim("A secret", { reply: "Nobody else reads this.", files }));
   const address = await answer.locator(".files a").getAttribute("href");
   const stranger = await visit({ userId: newUserId(), path: `/c/${me.threadId}` });
+  stranger.allowFailure(/^\/chat\/(threads\/|file$)/, 404);
   await stranger.page.waitForSelector(".page");
   expect(await stranger.page.locator(".page h1").textContent()).toBe("This chat does not exist");
   expect(await stranger.page.locator("body").textContent()).not.toContain("Nobody else");
@@ -274,6 +284,7 @@ test("on a phone a chat is found, read and continued with one hand", async () =>
 
 test("signed out, one is led to where people sign in", async () => {
   await me.context.clearCookies();
+  me.allowFailure(/^\/chat\//, 401);
   const left = me.page.waitForRequest(request => request.url().startsWith(STACK.loginUrl));
   await me.page.route(`${STACK.loginUrl}**`, route => route.fulfill({ body: "sign in" }));
   await me.page.reload();

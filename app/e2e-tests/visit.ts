@@ -21,6 +21,8 @@ interface VisitOptions {
   claims?: Claims;
   isPhone?: boolean;
   path?: string;
+  /** Where the gateway is reached, if not directly. */
+  origin?: string;
 }
 
 export class Visit {
@@ -28,6 +30,7 @@ export class Visit {
   readonly context: BrowserContext;
   readonly page: Page;
   readonly #watched: WatchedPage;
+  readonly #allowedFailures: { path: RegExp; reason: string }[] = [];
   #allowed: string | undefined;
 
   constructor(userId: string, context: BrowserContext, watched: WatchedPage) {
@@ -85,25 +88,39 @@ export class Visit {
     this.#allowed = url;
   }
 
-  /** Ends the visit. The console said nothing, beside what Chromium notes about requests that were refused. */
+  /** Requests to such paths may be refused with this status, or get no answer when the network is cut. */
+  allowFailure(path: RegExp, why: number | "cut"): void {
+    this.#allowedFailures.push({ path, reason: why === "cut" ? "net::ERR_" : `the server responded with a status of ${why} ` });
+  }
+
+  /** Ends the visit. The console said nothing, and no request failed but those that may. */
   async end(): Promise<void> {
     await this.context.close();
-    expect(this.#watched.complaints.filter(text => !text.startsWith("Failed to load resource"))).toEqual([]);
+    expect(this.#watched.complaints).toEqual([]);
+    const mayFail = ({ path, reason }: WatchedPage["failures"][number]) =>
+      this.#allowedFailures.some(allowed => allowed.path.test(path) && reason.startsWith(allowed.reason));
+    expect(this.#watched.failures.filter(failure => !mayFail(failure))).toEqual([]);
     const foreign = this.#watched.foreignRequests.filter(url => !this.#allowed || !url.startsWith(this.#allowed));
     expect(foreign).toEqual([]);
   }
 }
 
 /** Follows a sign-in link, and waits for the page. */
-export async function visit({ userId = newUserId(), claims, isPhone, path = "/" }: VisitOptions = {}): Promise<Visit> {
+export async function visit({
+  userId = newUserId(),
+  claims,
+  isPhone,
+  path = "/",
+  origin = STACK.origin,
+}: VisitOptions = {}): Promise<Visit> {
   browser ??= launch();
   const context = await (await browser).newContext({
-    baseURL: STACK.origin,
+    baseURL: origin,
     locale: "en-GB",
     timezoneId: "Europe/Berlin",
     ...(isPhone && PHONE),
   });
-  const watched = await openPage(context, STACK.origin);
+  const watched = await openPage(context, origin);
   const glue = path.includes("?") ? "&" : "?";
   await watched.page.goto(`${path}${glue}s=${sessionOf(userId, { name: "Ada Lovelace", ...claims })}`);
   return new Visit(userId, context, watched);

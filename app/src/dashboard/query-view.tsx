@@ -11,7 +11,10 @@ interface QueryViewProps<T> {
   children: (data: () => T) => JSX.Element;
 }
 
-/** Loading, failed, empty and there look different, and what was there stays while more is loaded. */
+/**
+ * Loading, failed, empty and there look different, and what was there stays while more is loaded. It is dimmed
+ * for as long as that takes; after a failure it may stay for long, and has to be readable.
+ */
 export function QueryView<T>(props: QueryViewProps<T>) {
   const texts = useDashboardTexts();
   const formats = useFormats();
@@ -23,7 +26,7 @@ export function QueryView<T>(props: QueryViewProps<T>) {
       </Show>
       <Switch>
         <Match when={props.query.data() !== undefined}>
-          <div class="query" classList={{ dimmed: props.query.isLoading() || !!props.query.failure() }}>
+          <div class="query" classList={{ dimmed: props.query.isLoading() }}>
             <Show
               when={!props.isEmpty?.(props.query.data() as T)}
               fallback={<p class="empty">{props.empty}</p>}

@@ -92,6 +92,60 @@ describe("a growing answer", () => {
     expect(growing.root.children).toHaveLength(5);
   });
 
+  const part = (n: number) => `with **bold** and \`code\` ${n}`;
+  const parts = (piece: (n: number) => string) => Array.from({ length: 150 }, (_, n) => piece(n + 1)).join("");
+  test.each([
+    ["list", parts(n => `- ${part(n)}\n`), "li"],
+    ["list with paragraphs", parts(n => `- ${part(n)}\n\n  more\n\n`), "li"],
+    ["list of lists", `Before.\n\n${parts(n => `* ${part(n)}\n  * inner\n`)}`, "li"],
+    ["numbered list", parts(n => `${n + 6}. ${part(n)}\n`), "li"],
+    ["table", `| a | b |\n|:--|--:|\n${parts(n => `| ${part(n)} | 1 |\n`)}`, "td"],
+  ])("that is one long %s is at each step as if it had come at once, and stays as it is", (_, block, tag) => {
+    const text = `${block}\nBehind.\n\n- another\n\nEnd.`;
+    const growing = view();
+    let first: Element | null = null;
+    for (let end = 11; end < text.length; end += 11) {
+      const html = growing.show(text.slice(0, end));
+      if (end % 3 === 0) expect(html).toBe(view().show(text.slice(0, end)));
+      if (end > 500) first ??= growing.root.querySelector(tag);
+    }
+    const html = growing.show(text, true);
+    expect(html).toBe(view().show(text, true));
+    expect(growing.root.querySelector(tag)).toBe(first);
+  });
+
+  test.each([
+    ["list", "", "- [a](https://a.test)\n"],
+    ["table", "| a |\n|:--|\n", "| [a](https://a.test) |\n"],
+  ])("that is one long %s is not read again from its beginning", (_, head, line) => {
+    const read: string[] = [];
+    const counting: TreeOptions = {
+      ...options(),
+      addresses: {
+        link(href) {
+          read.push(href);
+          return { href };
+        },
+      },
+    };
+    const root = document.createElement("div");
+    const markdown = new MarkdownView(root);
+    const grow = (lines: number) =>
+      markdown.update(head + line.repeat(lines), counting, { isComplete: false });
+    grow(499);
+    read.length = 0;
+    grow(500);
+    expect(read.length).toBeLessThan(50);
+    expect(root.querySelectorAll("a")).toHaveLength(500);
+  });
+
+  test.each(["!", "x", "> ", "- ", "a *b ", "<b>", "<b>x</b> ", "`` ` "])("of nothing but %j is shown at once", piece => {
+    const text = `${piece.repeat(64_000 / piece.length)}</b>`;
+    const growing = view();
+    growing.show(text);
+    expect(growing.show(text, true)).toBe(view().show(text, true));
+  });
+
   test("that begins anew shows the new text", () => {
     const growing = view();
     growing.show("One.\n\nTwo.\n\nThree.\n\nFour");

@@ -1,11 +1,12 @@
 /**
  * Shows an answer while it grows. Blocks that can no longer change are settled: they are not parsed again and
  * their DOM is left alone, so that a long answer costs no more per update than a short one, and a selection
- * in it stays. When the answer is complete it is parsed once as a whole, which may correct a settled block: a
+ * in it stays. So are the first items or rows of a long list or table that is still open. When the answer is complete it is parsed once as a whole, which may correct a settled block: a
  * link whose target is defined further down, say.
  */
 
 import type { Token } from "marked";
+import { isLong, joinParts, NO_PARTS, settleParts } from "./parts";
 import { patchChildren } from "./patch";
 import { steady } from "./steady";
 import { buildTree, lex, Outline, type Node as TreeNode, type TreeOptions } from "./tree";
@@ -21,10 +22,12 @@ export interface Growth {
 
 export class MarkdownView {
   readonly #root: HTMLElement;
-  /** The text behind the settled blocks. */
+  /** The text of what is settled. */
   #text = "";
   #settled: TreeNode[] = [];
   #open: TreeNode[] = [];
+  /** Of the first open block. */
+  #parts = NO_PARTS;
   /** The headings of the settled blocks. */
   #outline = new Outline();
   readonly #reported = new WeakMap<HTMLElement, string>();
@@ -34,9 +37,8 @@ export class MarkdownView {
   }
 
   update(text: string, options: TreeOptions, growth: Growth): void {
-    const isOther = !text.startsWith(this.#text);
-    const from = growth.isComplete || isOther ? 0 : this.#settled.length;
-    if (from === 0) this.#reopen();
+    if (growth.isComplete || !text.startsWith(this.#text)) this.#reopen();
+    const from = this.#settled.length;
     if (growth.isComplete) this.#settle(text, options);
     else this.#grow(text, options);
     if (growth.onCode) this.#reportCode(from, growth.onCode);
@@ -48,23 +50,40 @@ export class MarkdownView {
     this.#text = text;
     this.#settled = nodes;
     this.#open = [];
+    this.#parts = NO_PARTS;
   }
 
   #grow(text: string, options: TreeOptions): void {
-    const rest = text.slice(this.#text.length);
-    const tokens = lex(rest);
+    const { head } = this.#parts;
+    const rest = head + text.slice(this.#text.length);
+    const tokens = lex(steady(rest));
     const settledTokens = settledOf(tokens, rest);
-    const settledText = rawText(settledTokens);
     const settled = buildTree(settledTokens, options, this.#outline);
-    const openText = rest.slice(settledText.length);
-    const steadyText = steady(openText);
-    // A long block is not lexed twice, unless some of its end is held back.
-    const openTokens = steadyText === openText ? tokens.slice(settledTokens.length) : lex(steadyText);
-    const open = buildTree(openTokens, options, this.#outline.copy());
-    patchChildren(this.#root, this.#open, [...settled, ...open], this.#settled.length);
+    const open = buildTree(tokens.slice(settledTokens.length), options, this.#outline.copy());
+    const nodes = [...settled, ...open];
+    if (!joinParts(this.#parts, nodes[0])) {
+      this.#reopen();
+      this.#grow(text, options);
+      return;
+    }
+    patchChildren(this.#root, this.#open, nodes, this.#settled.length);
     this.#settled.push(...settled);
-    this.#text += settledText;
     this.#open = open;
+    if (settledTokens.length > 0) {
+      this.#text += rawText(settledTokens).slice(head.length);
+      this.#parts = NO_PARTS;
+    }
+    this.#settleParts(text, tokens[settledTokens.length]);
+  }
+
+  #settleParts(text: string, token: Token | undefined): void {
+    const [block] = this.#open;
+    if (token === undefined || typeof block !== "object" || !isLong(token)) return;
+    const { parts, raw } = settleParts(token, block);
+    const added = raw.slice(this.#parts.head.length);
+    if (!text.startsWith(added, this.#text.length)) return;
+    this.#text += added;
+    this.#parts = parts;
   }
 
   /** All is parsed anew; what comes out the same stays untouched in the DOM. */
@@ -72,6 +91,7 @@ export class MarkdownView {
     this.#open = [...this.#settled, ...this.#open];
     this.#settled = [];
     this.#outline = new Outline();
+    this.#parts = NO_PARTS;
     this.#text = "";
   }
 
@@ -91,12 +111,15 @@ export class MarkdownView {
   }
 }
 
-/** Those tokens of a text that grows which are settled. Their raw texts joined are a prefix of the text. */
+/** Those tokens which are settled of a text that grows, whose end may differ in them. Their raw texts joined are a prefix of the text. */
 function settledOf(tokens: readonly Token[], text: string): Token[] {
   let open = tokens.length;
   for (let blocks = 0; open > 0 && blocks < OPEN_BLOCKS; ) {
     open -= 1;
-    if (tokens[open]?.type !== "space") blocks += 1;
+    const token = tokens[open];
+    if (token?.type !== "space") blocks += 1;
+    // So much of it stands that nothing of it goes back to what is before.
+    if (token && isLong(token)) break;
   }
   const settled = tokens.slice(0, open);
   // The lexer unifies line ends; the raw texts are then of another length than the text.

@@ -12,17 +12,21 @@ interface MarkdownProps {
 }
 
 const COPIED_MS = 1_500;
+const FRAME_MS = 16;
 
-/** Text of a model, shown safely. However often it changes, it is drawn once a frame. */
+/**
+ * Text of a model, shown safely. However often it changes, it is drawn once a frame; not within the frame,
+ * where laying it out would be part of the same task, and whoever clicks or types would wait for both.
+ */
 export function Markdown(props: MarkdownProps) {
   let root!: HTMLDivElement;
-  let frame = 0;
+  let timer: ReturnType<typeof setTimeout> | undefined;
 
   onMount(() => {
     const view = new MarkdownView(root);
     root.addEventListener("click", event => void copyCode(event));
     const draw = () => {
-      frame = 0;
+      timer = undefined;
       const { isComplete, labels } = props;
       view.update(
         props.text,
@@ -34,15 +38,15 @@ export function Markdown(props: MarkdownProps) {
     createEffect(() => {
       void [props.text, props.isComplete, props.files.length, props.labels];
       if (isFirst || props.isComplete) {
-        cancelAnimationFrame(frame);
+        clearTimeout(timer);
         draw();
-      } else if (frame === 0) {
-        frame = requestAnimationFrame(draw);
+      } else {
+        timer ??= setTimeout(draw, FRAME_MS);
       }
       isFirst = false;
     });
   });
-  onCleanup(() => cancelAnimationFrame(frame));
+  onCleanup(() => clearTimeout(timer));
 
   async function copyCode(event: MouseEvent) {
     const button = event.target instanceof Element ? event.target.closest(".copy-code") : null;

@@ -19,6 +19,7 @@ export function patchChildren(
 }
 
 function patchNode(dom: ChildNode, old: TreeNode, node: TreeNode): void {
+  if (old === node) return;
   if (typeof node === "string" || typeof old === "string") {
     if (typeof node === typeof old && dom instanceof Text) patchText(dom, old as string, node as string);
     else dom.replaceWith(create(node));

@@ -7,6 +7,9 @@
 const FENCE = /^\s*(?:(?:[-*+]|\d{1,9}[.)])\s+)*(`{3,}|~{3,})/;
 const HELD_TEXT_MAX = 200;
 const HELD_PAIR_MAX = 60;
+/** Nobody emphasizes within so much emphasis: those are stars. */
+const OPEN_MARKERS_MAX = 8;
+const MARKERS = new Set("`*_~");
 
 /** Lines that are only a marker so far: of a list, a heading, a quote, a rule, an underline, a fence. */
 const ONLY_MARKER =
@@ -19,7 +22,7 @@ export function steady(text: string): string {
   const fence = openFence(before);
   if (fence !== undefined) return before + insideFence(line, fence);
   if (line.trim() === "") return holdTableHead(text);
-  if (ONLY_MARKER.test(line)) return holdTableHead(before);
+  if (line.length <= HELD_TEXT_MAX && ONLY_MARKER.test(line)) return holdTableHead(before);
   return holdTableHead(before + steadyLine(line));
 }
 
@@ -59,6 +62,7 @@ function steadyLine(line: string): string {
   const { open, codeAt } = scanInline(line);
   if (codeAt !== undefined) return closeCode(line, codeAt);
   const held = holdBack(line);
+  if (open.length > OPEN_MARKERS_MAX) return held;
   const text = held.trimEnd();
   const closers: string[] = [];
   let end = text;
@@ -94,8 +98,8 @@ function holdBack(line: string): string {
     (_all, bang, text) => (bang === "!" ? "" : text),
   );
   if (toText !== line) return toText;
-  const pair = /<(sub|sup|kbd|mark|u|b|i|s)>(?:(?!<\/\1>).)*$/i.exec(line);
-  if (pair && pair[0].length <= HELD_PAIR_MAX) return line.slice(0, pair.index);
+  const pair = /<(sub|sup|kbd|mark|u|b|i|s)>(?:(?!<\/\1>).)*$/i.exec(line.slice(-HELD_PAIR_MAX));
+  if (pair) return line.slice(0, -pair[0].length);
   const half = /(?:!?\[[^[\]]*\]?|!|<(?:[a-zA-Z/!][^<>]*)?|&#?\w{0,31}|\\)$/.exec(line);
   return half && half[0].length <= HELD_TEXT_MAX ? line.slice(0, half.index) : line;
 }
@@ -111,7 +115,8 @@ function scanInline(line: string): { open: OpenMarker[]; codeAt: number | undefi
   let at = 0;
   while (at < line.length) {
     const char = line[at] ?? "";
-    const run = runAt(line, at);
+    // Counted at markers only: a line of one character would be counted anew from each place in it.
+    const run = MARKERS.has(char) ? runAt(line, at) : 1;
     if (char === "\\") {
       at += 2;
     } else if (char === "`") {

@@ -60,13 +60,46 @@ export interface TreeOptions {
 
 /** The page has its own h1 and h2. */
 const HEADING_OFFSET = 2;
+const NESTED_MAX = 32;
 const PAIRED_TAGS = /^<(sub|sup|kbd|mark|u|b|i|s)>$/i;
 const LINE_BREAK = /^<br\s*\/?>$/i;
 
 class ChatTokenizer extends Tokenizer {
+  #depth = 0;
+
   /** One tilde is a tilde: "20~25" is a range. */
   override del(...[source, ...rest]: Parameters<Tokenizer["del"]>): Tokens.Del | undefined {
-    return source.startsWith("~~") ? super.del(source, ...rest) : undefined;
+    return source.startsWith("~~") ? this.#within(() => super.del(source, ...rest)) : undefined;
+  }
+
+  /** A model that has lost its way writes thousands; one by one, each would be searched for an address. */
+  override inlineText(source: string): Tokens.Text | undefined {
+    const marks = /^!+(?=!)/.exec(source)?.[0];
+    if (marks === undefined) return super.inlineText(source);
+    return { type: "text", raw: marks, text: marks, escaped: false };
+  }
+
+  override emStrong(...rest: Parameters<Tokenizer["emStrong"]>): Tokens.Em | Tokens.Strong | undefined {
+    return this.#within(() => super.emStrong(...rest));
+  }
+
+  override blockquote(source: string): Tokens.Blockquote | undefined {
+    return this.#within(() => super.blockquote(source));
+  }
+
+  override list(source: string): Tokens.List | undefined {
+    return this.#within(() => super.list(source));
+  }
+
+  /** What is nested deeper is text: each level is a call within a call, here and in the browser's layout. */
+  #within<T>(tokenize: () => T | undefined): T | undefined {
+    if (this.#depth >= NESTED_MAX) return undefined;
+    this.#depth += 1;
+    try {
+      return tokenize();
+    } finally {
+      this.#depth -= 1;
+    }
   }
 }
 
@@ -150,14 +183,16 @@ class TreeBuilder {
 
   inline(tokens: readonly Token[]): Node[] {
     const nodes: Node[] = [];
+    const unclosed = new Set<string>();
     for (let index = 0; index < tokens.length; index++) {
       const token = tokens[index] as MarkedToken;
       const tag = token.type === "html" ? PAIRED_TAGS.exec(token.text)?.[1]?.toLowerCase() : undefined;
-      const end = tag === undefined ? -1 : closingIndex(tokens, index, tag);
+      const end = tag === undefined || unclosed.has(tag) ? -1 : closingIndex(tokens, index, tag);
       if (end > index) {
         nodes.push(element(tag as Tag, this.inline(tokens.slice(index + 1, end))));
         index = end;
       } else {
+        if (tag !== undefined) unclosed.add(tag);
         nodes.push(...this.#inlineOne(token));
       }
     }
@@ -257,7 +292,9 @@ class TreeBuilder {
 
 function closingIndex(tokens: readonly Token[], from: number, tag: string): number {
   const closing = `</${tag}>`;
-  return tokens.findIndex((token, index) => index > from && token.raw.toLowerCase() === closing);
+  let index = from + 1;
+  while (index < tokens.length && tokens[index]?.raw.toLowerCase() !== closing) index += 1;
+  return index < tokens.length ? index : -1;
 }
 
 function joinText(nodes: Node[]): Node[] {
