@@ -31,36 +31,7 @@ async def people(crm: CrmOnTrial, count: int) -> list[int]:
     return found
 
 
-async def mismatches(crm: CrmOnTrial, found: list[int]) -> list[int]:
-    return [
-        person for n, person in enumerate(found) if await crm.balance(f"u{n}") != crm.shown(person, QUOTA)
-    ]
-
-
 class TestReconciliation:
-    async def test_after_forty_minutes_away_and_a_ban_everything_is_put_right(self, crm: CrmOnTrial):
-        found = await people(crm, 30)
-        crm.receiver.is_down = True
-        for n in range(40):
-            crm.edit([found[n % 30], found[(7 * n) % 30]], 1_000 + 13 * n)
-            await crm.simulator.deliver_all(crm.clock.pass_s, within=timedelta(minutes=1))
-        crm.receiver.is_down = False
-        await crm.simulator.deliver_all(crm.clock.pass_s, within=timedelta(minutes=5))
-        counts = crm.simulator.deliveries.counts
-        assert counts.first_failures >= 10
-        assert counts.lost_in_ban > 0
-        await crm.settle()
-        missed = await mismatches(crm, found)
-        assert missed
-        spent = crm.simulator.limits.spent[crm.simulator.limits.today]
-        assert await crm.api.reconcile.recent() == len(missed)
-        assert await mismatches(crm, found) == []
-        assert crm.simulator.limits.spent[crm.simulator.limits.today] - spent == 10
-        assert await crm.api.reconcile.recent() == 0
-        repaired = await crm.ledger.rows(kind="quota", actor="pipedrive")
-        assert len(repaired) == len(missed)
-        assert all(row["source_event"].startswith("read:") for row in repaired)
-
     async def test_what_is_still_on_its_way_is_no_miss(self, crm: CrmOnTrial):
         [person] = await people(crm, 1)
         crm.clock.pass_s(1_000)
@@ -129,6 +100,83 @@ class TestReconciliation:
             await crm.api.reconcile.recent()
         crm.clock.pass_s(2)
         assert await crm.api.reconcile.recent() == 1
+
+
+class TestAMergeThatWasMissed:
+    """Nobody tells then that it was no deletion: the person that is left asks for the same user."""
+
+    @pytest.fixture
+    async def suspending(self, db_url: str) -> AsyncGenerator[CrmOnTrial]:
+        async with crm_on(db_url, pipedrive_on_deleted="suspend") as trial:
+            yield trial
+
+    async def merged(self, crm: CrmOnTrial, loser: int, winner: int) -> None:
+        await crm.pass_time(20)
+        crm.receiver.is_down = True
+        company = crm.simulator.company
+        company.merge(company.persons[loser], company.persons[winner], by=crm.simulator.by_hand)
+        crm.clock.pass_s(120)
+
+    async def quotas(self, crm: CrmOnTrial, user_id: str) -> list[int]:
+        return [row["quota_after"] for row in await crm.ledger.rows(user_id=user_id, kind="quota")]
+
+    async def test_the_next_comparison_hands_the_user_over_and_suspends_nobody(self, suspending: CrmOnTrial):
+        [loser] = await people(suspending, 1)
+        winner = suspending.person("Winner", **{QUOTA: 7_000})
+        await self.merged(suspending, loser, winner)
+        await suspending.api.reconcile.recent()
+        await suspending.pass_time(20)
+        assert await suspending.parts.stores.people.all_linked() == {winner: "u0"}
+        assert await self.quotas(suspending, "u0") == [1_000, 7_000]
+        assert await suspending.waiting() == {}
+
+    @pytest.mark.parametrize("finds_it", ["recent", "full"])
+    async def test_so_it_is_when_only_the_address_tells_who_it_is(
+        self, suspending: CrmOnTrial, finds_it: str
+    ):
+        await suspending.ledger.ledger.accounts.open(user("u0"))
+        loser = suspending.person("Ada", email="ada@example.org", **{QUOTA: 3_000})
+        winner = suspending.person("Ada Lee", email="lee@example.org", **{QUOTA: 7_000})
+        await suspending.settle()
+        await suspending.api.reconcile.full()
+        await self.merged(suspending, loser, winner)
+        await getattr(suspending.api.reconcile, finds_it)()
+        await suspending.pass_time(20)
+        assert await suspending.parts.stores.people.all_linked() == {winner: "u0"}
+        assert await self.quotas(suspending, "u0") == [3_000, 7_000]
+
+    async def test_a_write_that_finds_the_person_gone_first_ends_the_same(self, suspending: CrmOnTrial):
+        [loser] = await people(suspending, 1)
+        winner = suspending.person("Winner", **{QUOTA: 7_000})
+        await self.merged(suspending, loser, winner)
+        await suspending.parts.stores.outbox.write_again("u0")
+        await suspending.pass_time(1_000, step_s=100)
+        await suspending.api.reconcile.recent()
+        assert await suspending.parts.stores.people.all_linked() == {winner: "u0"}
+        assert await suspending.balance("u0") == 7_000
+
+    async def test_what_only_a_webhook_says_hands_nobody_over(self, suspending: CrmOnTrial):
+        [loser] = await people(suspending, 1)
+        suspending.person("Eve", **{USER_ID: "u0", QUOTA: 7_000})
+        await suspending.settle()
+        company = suspending.simulator.company
+        suspending.receiver.is_down = True
+        suspending.clock.pass_s(60)
+        company.delete(company.persons[loser], by=suspending.simulator.by_hand)
+        await suspending.parts.stores.people.confirm_later(loser, suspending.clock.now())
+        await suspending.api.confirm.once()
+        assert await suspending.parts.stores.people.all_linked() == {}
+        assert await suspending.balance("u0") == 0
+
+    async def test_of_two_who_ask_for_the_user_neither_gets_it(self, suspending: CrmOnTrial):
+        [loser] = await people(suspending, 1)
+        claims = [suspending.person(f"C{n}", **{USER_ID: "u0", QUOTA: 7_000}) for n in range(2)]
+        await suspending.settle()
+        suspending.clock.pass_s(60)
+        suspending.simulator.company.persons[loser].is_deleted = True
+        await suspending.api.reconcile.full()
+        assert await suspending.balance("u0") == 0
+        assert set(await suspending.waiting()) == {f"person:{person}" for person in claims}
 
 
 class TestWhoIsHiddenIsNotGone:

@@ -4,7 +4,7 @@ The database is real. HTTP goes from application to application without a networ
 list that the test may empty in any order.
 """
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from random import Random
@@ -71,7 +71,10 @@ class CrmOnTrial:
     simulator: Simulator
     ledger: LedgerOnTrial
     calls: Calls
+    settings: Settings
     parts: Parts
+    make_parts: Callable[[], Parts]
+    """Joins them anew on the same database, as another process does."""
     services: Services
     http: httpx.AsyncClient
     """Speaks to the gateway with the credentials of the integration."""
@@ -151,12 +154,16 @@ class CrmOnTrial:
             await self.parts.handle(_delivery(event.event_id, event))
         return len(events)
 
-    async def hear_balances(self) -> None:
+    async def bring_balances(self) -> None:
         """Bring the ledger's events to pipedrive-sync."""
         outbox = self.ledger.db["ledger_outbox"]
         for row in await outbox.find().to_list(None):
             await self.parts.balances(_delivery(row["_id"], BalanceChangedV1.model_validate(row["body"])))
             await outbox.delete_one({"_id": row["_id"]})
+
+    async def hear_balances(self) -> None:
+        """Bring them, and have them written down."""
+        await self.bring_balances()
         await self.parts.balances.note()
 
     async def settle(self) -> None:
@@ -242,19 +249,19 @@ async def crm_on(
         def make_client(cursors: Cursors) -> PipedriveClient:
             return build_client(chosen, pipedrive, cursors, clock, sleep=sleep)
 
-        parts = build_parts(
-            chosen,
-            ledger.db,
-            clock,
-            ledger=calls,
-            make_client=make_client if chosen.pipedrive_token else None,
-        )
+        def make_parts() -> Parts:
+            client = make_client if chosen.pipedrive_token else None
+            return build_parts(chosen, ledger.db, clock, ledger=calls, make_client=client)
+
+        parts = make_parts()
         trial = CrmOnTrial(
             clock=clock,
             simulator=simulator,
             ledger=ledger,
             calls=calls,
+            settings=chosen,
             parts=parts,
+            make_parts=make_parts,
             services=services,
             http=http,
             receiver=receiver,
@@ -266,10 +273,12 @@ async def crm_on(
             setup = Setup(parts.api.client, parts.known, chosen.field_names, parts.api.supervise)
             async for _ in setup.run():
                 pass
-        yield trial
-        await simulator.close()
-        await services.redis.aclose()
-        services.db.client.close()
+        try:
+            yield trial
+        finally:
+            await simulator.close()
+            await services.redis.aclose()
+            services.db.client.close()
 
 
 def _delivery(message_id: str, message: Any) -> Delivery:

@@ -2,7 +2,7 @@
 
 import re
 from collections import deque
-from datetime import datetime
+from datetime import UTC, datetime, tzinfo
 from typing import Literal
 
 from common.clock import Clock
@@ -38,7 +38,10 @@ def cost_of(method: str, path: str) -> int:
 class Limits:
     """Counts what the calls of one company cost. Changes by hand and webhooks are free."""
 
-    def __init__(self, clock: Clock, *, burst: int, daily_tokens: int, daily_headers: bool) -> None:
+    def __init__(
+        self, clock: Clock, *, burst: int, daily_tokens: int, daily_headers: bool, zone: tzinfo = UTC
+    ) -> None:
+        """The day begins at midnight in `zone`."""
         self.burst = burst
         self.daily_tokens = daily_tokens
         self.daily_headers = daily_headers
@@ -48,11 +51,12 @@ class Limits:
         self.busiest = 0
         """The most requests that came within one burst window."""
         self._clock = clock
+        self._zone = zone
         self._recent: deque[float] = deque()
 
     @property
     def today(self) -> str:
-        return self._clock.now().strftime("%Y-%m-%d")
+        return self._clock.now().astimezone(self._zone).strftime("%Y-%m-%d")
 
     @property
     def daily_left(self) -> int:

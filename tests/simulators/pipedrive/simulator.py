@@ -4,7 +4,7 @@ import asyncio
 import json
 from collections.abc import Sequence
 from dataclasses import asdict
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +35,7 @@ class Simulator:
         burst: int = BURST_LITE,
         daily_tokens: int = DAILY_TOKENS_LITE,
         daily_headers: bool = True,
+        zone: tzinfo = UTC,
         timeout_s: float = 10.0,
         transport: httpx.AsyncBaseTransport | None = None,
         seed: int = 1,
@@ -47,7 +48,9 @@ class Simulator:
         self.by_hand = Actor(self.company.add_user("Sales Person", token="").id, "app")
         self.by_other_tool = Actor(self.other_tool.id, "api")
         self.faults = Faults(seed=seed)
-        self.limits = Limits(clock, burst=burst, daily_tokens=daily_tokens, daily_headers=daily_headers)
+        self.limits = Limits(
+            clock, burst=burst, daily_tokens=daily_tokens, daily_headers=daily_headers, zone=zone
+        )
         self.checks_reach = transport is None
         self.deliveries = Deliveries(
             self.company, clock, self.faults, timeout_s=timeout_s, transport=transport

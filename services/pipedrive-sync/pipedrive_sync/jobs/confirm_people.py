@@ -5,10 +5,9 @@ from datetime import datetime
 
 from common.clock import Clock
 from common.log import get_logger
-from pipedrive_sync.domain.notice import PersonGone
-from pipedrive_sync.domain.record import gone_version
 from pipedrive_sync.handlers.people_gone import PeopleGone
 from pipedrive_sync.handlers.set_quotas import SetQuotas
+from pipedrive_sync.jobs.found_gone import found_gone
 from pipedrive_sync.pipedrive.client import PipedriveRefused
 from pipedrive_sync.pipedrive.reader import PersonReader
 from pipedrive_sync.store.stores import Stores
@@ -53,12 +52,7 @@ class ConfirmPeople:
             log.warning("person_unreadable", person_id=person_id, why=str(error))
         else:
             if record is None:
-                gone = PersonGone(
-                    person_id=person_id,
-                    into=None,
-                    version=gone_version(person_id, self._clock.now()),
-                    actor="pipedrive",
-                )
+                gone = await found_gone(self._stores, person_id, now=self._clock.now())
                 await self._people_gone.handle(gone)
             else:
                 reason = f"quota of person {person_id} read in Pipedrive"

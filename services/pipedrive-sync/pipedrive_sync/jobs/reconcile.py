@@ -7,10 +7,11 @@ from common.clock import Clock
 from common.log import get_logger
 from common.metrics import CRM_REPAIRS
 from pipedrive_sync.domain.decide import Policy, tokens_of
-from pipedrive_sync.domain.notice import Cleared, PersonGone
-from pipedrive_sync.domain.record import PersonRecord, gone_version
+from pipedrive_sync.domain.notice import Cleared
+from pipedrive_sync.domain.record import PersonRecord
 from pipedrive_sync.handlers.people_gone import PeopleGone
 from pipedrive_sync.handlers.set_quotas import SetQuotas
+from pipedrive_sync.jobs.found_gone import found_gone
 from pipedrive_sync.pipedrive.client import PipedriveClient, PipedriveRefused
 from pipedrive_sync.pipedrive.quota_field import QuotaField
 from pipedrive_sync.pipedrive.reader import PersonReader
@@ -127,11 +128,20 @@ class Reconcile:
             return False
         reason = f"quota of person {record.person_id} found by reconciliation"
         result = await self._quotas.apply(record.notice(actor="pipedrive", reason=reason))
+        if (result.status, result.why) == ("waiting", "user_of_another_person"):
+            await self._look_at_other_person(record)
         if result.status != "applied":
             return False
         CRM_REPAIRS.inc()
         log.warning("quota_repaired", person_id=record.person_id, user_id=result.user_id)
         return True
+
+    async def _look_at_other_person(self, record: PersonRecord) -> None:
+        """Have the person looked at whose user this one asks for: it may have been merged into this one."""
+        asked_for = {record.user_ref} if record.user_ref else set[str]()
+        users = asked_for or await self._stores.accounts.users_by_email(record.emails)
+        for person_id in (await self._stores.people.linked(users)).values():
+            await self._stores.people.confirm_later(person_id, self._clock.now())
 
     async def _look_for_missing(self, seen: set[int]) -> None:
         """Ask for the linked people that were not in the list: pages shift, and people are hidden or gone.
@@ -160,10 +170,7 @@ class Reconcile:
         if record is not None:
             await self._compare([record])
             return
-        version = gone_version(person_id, self._clock.now())
-        await self._people_gone.handle(
-            PersonGone(person_id=person_id, into=None, version=version, actor="pipedrive")
-        )
+        await self._people_gone.handle(await found_gone(self._stores, person_id, now=self._clock.now()))
 
 
 def _is_overwritten(record: PersonRecord, row: OutboxRow) -> bool:

@@ -6,10 +6,9 @@ from common.clock import Clock
 from common.log import get_logger
 from common.metrics import CRM_OUTBOX_OLDEST_S, CRM_WRITES
 from pipedrive_sync.domain.budget import Purpose
-from pipedrive_sync.domain.notice import PersonGone
-from pipedrive_sync.domain.record import gone_version
 from pipedrive_sync.domain.write_back import Figures, Urgency
 from pipedrive_sync.handlers.people_gone import PeopleGone
+from pipedrive_sync.jobs.found_gone import found_gone
 from pipedrive_sync.pipedrive.client import PipedriveClient, PipedriveRefused
 from pipedrive_sync.pipedrive.known import Known
 from pipedrive_sync.store.accounts import AccountRow
@@ -102,7 +101,4 @@ class SendUsage:
             await self._stores.outbox.changed(list(accounts.values()), {row.user_id: person_id})
 
     async def _gone(self, person_id: int) -> None:
-        version = gone_version(person_id, self._clock.now())
-        await self._people_gone.handle(
-            PersonGone(person_id=person_id, into=None, version=version, actor="pipedrive")
-        )
+        await self._people_gone.handle(await found_gone(self._stores, person_id, now=self._clock.now()))

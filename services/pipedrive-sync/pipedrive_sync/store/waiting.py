@@ -81,6 +81,20 @@ class Waiting:
             {"$set": {"retry_at": self._clock.now()}},
         )
 
+    async def claimant(self, user_id: str, *, email: str | None) -> int | None:
+        """Return the one person that asks for a user who belongs to another one; None if several do.
+
+        Only what we read in Pipedrive counts: nobody signs what webhooks say.
+        """
+        by_email: list[Document] = [{"user_ref": None, "emails": email}] if email else []
+        asks: Document = {
+            "why": "user_of_another_person",
+            "notice.source": "reading",
+            "$or": [{"user_ref": user_id}, *by_email],
+        }
+        found = [row["person_id"] async for row in self._waiting.find(asks, {"person_id": 1}).limit(2)]
+        return found[0] if len(found) == 1 else None
+
     async def count(self) -> int:
         return await self._waiting.count_documents({})
 
