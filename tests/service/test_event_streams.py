@@ -162,15 +162,52 @@ async def finished_run(wire: Wire, text: str = "Because.") -> str:
     return run.run_id
 
 
-@pytest.mark.parametrize(("held_tokens", "balance"), [(50, 993), (0, 1_000)])
-async def test_usage_tells_the_balance_as_it_will_be_once_booked(
-    wire: Wire, held_tokens: int, balance: int
+@pytest.mark.parametrize(
+    ("is_booked", "others", "balance", "sequence"),
+    [(False, [], 993, 21), (True, [], 1_000, 20), (False, [30, 0], 963, 22)],
+)
+async def test_usage_tells_the_balance_and_its_sequence_as_they_will_be_once_booked(
+    wire: Wire, is_booked: bool, others: list[int], balance: int, sequence: int
 ) -> None:
+    """`others` are runs that have ended and are not booked yet, by the tokens that they used."""
     run_id = await finished_run(wire)
-    open_holds = [{"run_id": run_id, "tokens": held_tokens}] if held_tokens else []
-    await wire.services.db["accounts"].insert_one({"_id": USER, "balance": 1_000, "holds": open_holds})
+    held = [] if is_booked else [run_id]
+    for tokens in others:
+        other = new_id("r")
+        held.append(other)
+        run = {"user_id": USER, "state": "failed", "usage": {"total_tokens": tokens}}
+        await wire.services.db["runs"].insert_one({"_id": other, **run})
+    await wire.services.db["accounts"].insert_one(
+        {
+            "_id": USER,
+            "balance": 1_000,
+            "sequence": 20,
+            "holds": [{"run_id": held_by, "tokens": 50} for held_by in held],
+        }
+    )
     usage = data_of(await wire.read(f"/chat/runs/{run_id}/events"), "usage")
-    assert (usage["total_tokens"], usage["token_balance"]) == (7, balance)
+    told = (usage["total_tokens"], usage["token_balance"], usage["token_sequence"])
+    assert told == (7, balance, sequence)
+
+
+async def test_usage_of_a_user_without_an_account_tells_no_balance(wire: Wire) -> None:
+    run_id = await finished_run(wire)
+    usage = data_of(await wire.read(f"/chat/runs/{run_id}/events"), "usage")
+    assert (usage["token_balance"], usage["token_sequence"]) == (None, None)
+
+
+async def test_the_balance_is_told_with_its_sequence(wire: Wire) -> None:
+    account = {"balance": 900, "held": 100, "available": 800, "token_grant": 500, "sequence": 12}
+    await wire.services.db["accounts"].insert_one({"_id": USER, **account})
+    async with wire.http.stream("GET", "/chat/account/events") as response:
+        blocks = blocks_of(response)
+        assert data_of([await anext(blocks), await anext(blocks)], "balance") == {
+            "token_balance": 900,
+            "token_sequence": 12,
+            "token_held": 100,
+            "token_available": 800,
+            "token_grant": 500,
+        }
 
 
 async def test_a_stored_run_replays_and_then_has_nothing_more(wire: Wire) -> None:

@@ -60,6 +60,7 @@ class TestLatestThread:
             "name": "Ada",
             "company": {"id": "acme", "name": "acme"},
             "token_balance": 50_000,
+            "token_sequence": 7,
             "token_available": 49_000,
             "token_grant": 50_000,
             "next_grant_at": None,
@@ -75,6 +76,7 @@ class TestLatestThread:
         answer = await client.get("/chat/account")
         assert answer.json() == {
             "token_balance": 50_000,
+            "token_sequence": 7,
             "token_available": 49_000,
             "token_grant": 50_000,
             "next_grant_at": None,

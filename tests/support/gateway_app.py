@@ -68,7 +68,7 @@ class FakeLedger:
             token_held=1_000,
             token_available=49_000,
             token_grant=50_000,
-            sequence=1,
+            sequence=7,
             next_grant_at=self.next_grant_at,
         )
         return reply.model_validate(AccountReply(account=account).model_dump())

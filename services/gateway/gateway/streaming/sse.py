@@ -92,12 +92,14 @@ class EventStream(Response):
             yield bytes(part)
 
     async def _with_balance(self, event: RunEvent) -> RunEvent:
-        usage = orjson.loads(event.data)
+        forecast = None
         try:
-            usage["token_balance"] = await self._stored.balance_of(self._follower.user_id)
+            forecast = await self._stored.forecast_of(self._follower.user_id)
         except PyMongoError as error:
             log.warning("balance_not_read", run_id=self._follower.run_id, error=type(error).__name__)
-            usage["token_balance"] = None
+        usage = orjson.loads(event.data)
+        usage["token_balance"] = forecast and forecast.token_balance
+        usage["token_sequence"] = forecast and forecast.token_sequence
         return RunEvent(fence=event.fence, sequence=event.sequence, kind=event.kind, data=orjson.dumps(usage))
 
 

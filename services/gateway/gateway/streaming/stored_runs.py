@@ -58,6 +58,17 @@ class LastRun:
     context_tokens: int
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Forecast:
+    """A user's balance as it will be once the ledger has booked all runs that have ended.
+
+    `token_sequence` is the number that the account's last row will have by then, if no other comes between.
+    """
+
+    token_balance: int
+    token_sequence: int
+
+
 class StoredRuns:
     """Reads `runs`, and the message behind a run that no worker has claimed."""
 
@@ -94,19 +105,25 @@ class StoredRuns:
         message = await self._messages.find_one({"run_id": run_id, "user_id": user_id}, {"claim_until": 1})
         return message is not None and message["claim_until"] + _CLOCKS_DIFFER > now
 
-    async def balance_of(self, user_id: str) -> int | None:
-        """Return the user's balance as it will be once the ledger has booked all runs that have ended.
+    async def forecast_of(self, user_id: str) -> Forecast | None:
+        """Return the user's balance to come.
 
         A hold stands until its run is booked, so what ended runs with a hold used is still to come off.
         """
-        account = await self._accounts.find_one({"_id": user_id}, {"balance": 1, "holds.run_id": 1})
+        fields = {"balance": 1, "sequence": 1, "holds.run_id": 1}
+        account = await self._accounts.find_one({"_id": user_id}, fields)
         if account is None:
             return None
         held = [hold["run_id"] for hold in account["holds"]]
         ended = self._runs.find(
             {"_id": {"$in": held}, "user_id": user_id, "state": {"$ne": ACTIVE}}, {"usage.total_tokens": 1}
         )
-        return account["balance"] - sum([run["usage"]["total_tokens"] async for run in ended])
+        used = [run["usage"]["total_tokens"] async for run in ended]
+        return Forecast(
+            token_balance=account["balance"] - sum(used),
+            # A run that used nothing may never have a row, and a number never reached would hide what comes.
+            token_sequence=account["sequence"] + sum(tokens > 0 for tokens in used),
+        )
 
 
 def _run_of(row: Mapping[str, Any]) -> StoredRun:

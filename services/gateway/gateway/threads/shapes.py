@@ -77,9 +77,14 @@ class ThreadWithMessages(ThreadShape):
 
 
 class AccountShape(Shape):
-    """`next_grant_at`: when the grant comes, should the balance be used up by then; null if there is none."""
+    """`next_grant_at`: when the grant comes, should the balance be used up by then; null if there is none.
+
+    `token_sequence` grows with every change of the balance: of two answers or events, the one with the higher is
+    newer. `token_available` also moves without it, by holds; of two with the same, the one that came last counts.
+    """
 
     token_balance: int
+    token_sequence: int
     token_available: int
     token_grant: int
     next_grant_at: str | None
@@ -151,6 +156,7 @@ def conversation(
 def account_shape(account: AccountView) -> AccountShape:
     return AccountShape(
         token_balance=account.token_balance,
+        token_sequence=account.sequence,
         token_available=account.token_available,
         token_grant=account.token_grant,
         next_grant_at=None if account.next_grant_at is None else rfc3339(account.next_grant_at),
