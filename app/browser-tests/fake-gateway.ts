@@ -95,6 +95,7 @@ function latestThread(gateway: FakeGateway): Record<"thread" | "user" | "session
       name: "Ada Lovelace",
       company: { id: "acme", name: "Analytical Engines" },
       token_balance: gateway.tokenBalance,
+      token_sequence: 1,
       token_available: gateway.tokenBalance,
       token_grant: 50_000,
       next_grant_at: null,
@@ -117,7 +118,7 @@ async function answerMessage(route: Route, gateway: FakeGateway): Promise<void> 
   const events: [string, unknown][] = [
     ["run", { run_id: `r_${id}`, thread_id: THREAD_ID, message_id: `m_${id}` }],
     ["delta", { text: gateway.reply, at: 0 }],
-    ["usage", { ...USAGE, token_balance: gateway.tokenBalance - USAGE.total_tokens }],
+    ["usage", { ...USAGE, token_balance: gateway.tokenBalance - USAGE.total_tokens, token_sequence: 2 }],
     ["done", { status: "completed" }],
   ];
   const body = events.map(

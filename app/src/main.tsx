@@ -56,7 +56,7 @@ function keepCurrent(session: SessionStore, isOnline: () => boolean): void {
     if (!isWanted || stream) return;
     void session.refresh();
     stream = new EventSource("/chat/account/events");
-    stream.addEventListener("balance", event => session.setTokens(JSON.parse(event.data) as Tokens));
+    stream.addEventListener("balance", event => session.onBooked(JSON.parse(event.data) as Tokens));
   };
   createRoot(() => createEffect(look));
   setInterval(() => untrack(look), EVERY_MS);
@@ -74,11 +74,7 @@ function start(root: HTMLElement): void {
   const tabs = makeTabs();
   const conversations = createConversations(api, {
     onThread: thread => threads.show(thread),
-    onBalance(tokenBalance) {
-      session.setTokens({ token_balance: tokenBalance });
-      // What is used up may be granted anew, which happens when the chat is opened.
-      if (tokenBalance <= 0) void session.refresh();
-    },
+    onForecast: session.setTokens,
     onAnswered: () => tabs.tell(),
     notice: session.notice,
     onFailed: failure =>

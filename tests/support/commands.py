@@ -47,8 +47,10 @@ def recorded_reads(db: Database) -> Generator[list[Document]]:
         _recorder.database = None
 
 
-async def explain(db: Database, command: Mapping[str, Any]) -> Document:
-    return await db.command({"explain": dict(command), "verbosity": "executionStats"})
+async def explain(db: Database, command: Mapping[str, Any], *, counted: bool = True) -> Document:
+    """Return the plan; if it is `counted`, with how much it read when it was carried out for that."""
+    verbosity = "executionStats" if counted else "queryPlanner"
+    return await db.command({"explain": dict(command), "verbosity": verbosity})
 
 
 def stages(plan: Any) -> Iterator[Document]:

@@ -22,7 +22,7 @@ const RUN: RunEvent[] = [
   delta("😀 wörld", 6),
   delta("!", 13),
   { kind: "file", id: "f_1", name: "a.csv" },
-  { kind: "usage", usage: USAGE, tokenBalance: 100 },
+  { kind: "usage", usage: USAGE, forecast: undefined },
   { kind: "done", status: "completed" },
 ];
 

@@ -34,12 +34,12 @@ const line = (sequence: number, event: string, data: unknown) =>
   `id: r_1:${sequence}\nevent: ${event}\ndata: ${JSON.stringify(data)}\n\n`;
 const RUN = line(1, "run", { run_id: "r_1", thread_id: THREAD, message_id: "m_1" });
 const TEXT = line(2, "delta", { text: "Hello there", at: 0 });
-const USAGE = line(3, "usage", { input_tokens: 5, output_tokens: 2, token_balance: 93 });
+const USAGE = line(3, "usage", { input_tokens: 5, output_tokens: 2, token_balance: 93, token_sequence: 4 });
 const DONE = line(4, "done", { status: "completed" });
 
 function setUp(changes: Partial<ChatApi> = {}) {
   const failures: Failure[] = [];
-  const balances: number[] = [];
+  const forecasts: Forecast[] = [];
   const complaints: Failure[] = [];
   const api = {
     readThread: vi.fn(() => Promise.resolve(ANSWERED)),
@@ -53,14 +53,14 @@ function setUp(changes: Partial<ChatApi> = {}) {
   const conversations = createConversations(api as unknown as ChatApi, {
     onThread: () => undefined,
     onAnswered: () => undefined,
-    onBalance: balance => balances.push(balance),
+    onForecast: forecast => forecasts.push(forecast),
     onFailed: failure => complaints.push(failure),
     notice: failure => {
       failures.push(failure);
       return failure;
     },
   });
-  return { api, conversations, failures, balances, complaints };
+  return { api, conversations, failures, forecasts, complaints };
 }
 
 const shown = (conversations: Conversations) =>
@@ -71,7 +71,7 @@ const shown = (conversations: Conversations) =>
   }));
 
 test("a message is on the screen before the server has it, and its answer follows", async () => {
-  const { conversations, balances } = setUp();
+  const { conversations, forecasts } = setUp();
   const asked = conversations.ask(THREAD, "Hi", "c-1");
   expect(shown(conversations)).toEqual([{ question: "Hi", answer: "", status: "active" }]);
   expect(await asked).toBeUndefined();
@@ -79,7 +79,7 @@ test("a message is on the screen before the server has it, and its answer follow
     expect(shown(conversations)).toEqual([{ question: "Hi", answer: "Hello there", status: "completed" }]),
   );
   await vi.waitFor(() => expect(conversations.get(THREAD)?.exchanges[0]?.answer.id).toBe("n_1"));
-  expect(balances).toEqual([93]);
+  expect(forecasts).toEqual([{ token_balance: 93, token_sequence: 4 }]);
 });
 
 test("a refused message leaves nothing on the screen and says why", async () => {

@@ -5,7 +5,7 @@ import { createStore, reconcile, unwrap } from "solid-js/store";
 import type { ChatApi, MessagePage, MessagePlace, Thread } from "../api/chat-api";
 import { backoffMs, pause } from "../stream/backoff";
 import { followRun } from "../stream/follow-run";
-import type { RunEvent } from "../stream/run-event";
+import type { Forecast, RunEvent } from "../stream/run-event";
 import { applyRunEvent } from "./apply-run-event";
 import { type ChosenVersions, placeOf } from "./branch";
 import { type Exchange, exchangesOf, isActive, mergeExchanges, newExchange } from "./conversation";
@@ -60,7 +60,7 @@ export interface FlagChange {
 
 export interface ConversationEvents {
   onThread(thread: Thread): void;
-  onBalance(tokenBalance: number): void;
+  onForecast(forecast: Forecast): void;
   /** An answer came to its end in this tab. */
   onAnswered(threadId: string): void;
   notice(failure: Failure): Failure;
@@ -118,7 +118,7 @@ export function createConversations(api: ChatApi, events: ConversationEvents): C
       setStore(threadId, "exchanges", index, "answer", { ...after.answer });
     });
     for (const event of received) {
-      if (event.kind === "usage" && event.tokenBalance !== null) events.onBalance(event.tokenBalance);
+      if (event.kind === "usage" && event.forecast) events.onForecast(event.forecast);
       if (event.kind === "done") events.onAnswered(threadId);
     }
   }

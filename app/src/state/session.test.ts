@@ -2,13 +2,13 @@
 import { beforeEach, expect, test, vi } from "vitest";
 import type { ChatApi } from "../api/chat-api";
 import { Problem } from "../api/problem";
-import { createSession } from "./session";
+import { createSession, type Tokens } from "./session";
 
 const LATEST = {
   thread: { id: "t_1", title: "", created_at: "", updated_at: "", messages: [] },
   user: {
     id: "u1",
-    name: "Ada", company: null, token_balance: 10, token_available: 10, token_grant: 50,
+    name: "Ada", company: null, token_balance: 10, token_sequence: 3, token_available: 10, token_grant: 50,
     next_grant_at: "2026-11-23T10:00:00Z",
     role: "operator",
     more_tokens_url: null,
@@ -97,3 +97,48 @@ test("with a grant, tokens are measured by it", async () => {
   session.setTokens({ token_balance: 80, token_grant: 40 });
   expect(session.account).toMatchObject({ tokenBalance: 80, tokenGrant: 40, tokensWhenFull: 40 });
 });
+
+test("whatever order the tokens are told in, the newest stay", async () => {
+  const told: Tokens[] = [
+    { token_balance: 1_000, token_sequence: 4, token_grant: 0 },
+    { token_balance: 900, token_sequence: 5, token_grant: 0 },
+    // What a run used is told before it is booked, and then once more.
+    { token_balance: 700, token_sequence: 6 },
+    { token_balance: 700, token_sequence: 6, token_grant: 0 },
+  ];
+  for (const order of permutations(told)) {
+    localStorage.clear();
+    const { session } = setUp();
+    await session.open(undefined);
+    for (const tokens of order) session.setTokens(tokens);
+    expect(session.account).toMatchObject({ tokenBalance: 700, tokenSequence: 6 });
+  }
+});
+
+test("an answer that was read before an event, and comes after it, takes nothing back", async () => {
+  const { session } = setUp({ readAccount: () => Promise.resolve({ ...LATEST.user, token_balance: 1_000 }) });
+  await session.open(undefined);
+  session.onBooked({ token_balance: 900, token_sequence: 4, token_grant: 0 });
+  await session.refresh();
+  expect(session.account).toMatchObject({ tokenBalance: 900, tokensWhenFull: 900 });
+});
+
+test("what is used up is read anew once for each row: a grant that is due comes by that", async () => {
+  const { api, session } = setUp({
+    readAccount: vi.fn(() => Promise.resolve({ ...LATEST.user, token_balance: 0, token_sequence: 4 })),
+  });
+  await session.open(undefined);
+  session.setTokens({ token_balance: -2, token_sequence: 4 });
+  expect(api.readAccount).not.toHaveBeenCalled();
+  session.onBooked({ token_balance: -2, token_sequence: 4 });
+  session.onBooked({ token_balance: -2, token_sequence: 4 });
+  expect(api.readAccount).toHaveBeenCalledOnce();
+  session.onBooked({ token_balance: 50, token_sequence: 5 });
+  session.onBooked({ token_balance: -1, token_sequence: 6 });
+  expect(api.readAccount).toHaveBeenCalledTimes(2);
+});
+
+function permutations<T>(items: T[]): T[][] {
+  if (items.length < 2) return [items];
+  return items.flatMap((item, index) => permutations(items.toSpliced(index, 1)).map(rest => [item, ...rest]));
+}

@@ -16,6 +16,8 @@ export interface Account {
   name: string | undefined;
   company: string | undefined;
   tokenBalance: number;
+  /** The row of the ledger that the balance is as of, or will be once what has ended is booked. */
+  tokenSequence: number;
   tokenGrant: number;
   /** What a warning is measured by: the grant or, without one, what there was when tokens came last. */
   tokensWhenFull: number;
@@ -27,7 +29,7 @@ export interface Account {
 }
 
 /** What is left, as the server tells it the moment that it changes. */
-export type Tokens = Partial<Pick<AccountTokens, "token_balance" | "token_grant">>;
+export type Tokens = Partial<Pick<AccountTokens, "token_balance" | "token_sequence" | "token_grant">>;
 
 interface State {
   state: SessionState;
@@ -41,7 +43,10 @@ export interface SessionStore {
   open(token: string | undefined): Promise<LatestThread | undefined>;
   /** Reads the balance anew. A balance that is used up may be granted again by it. */
   refresh(): Promise<void>;
+  /** Takes what is told, by whatever way it came: what is as of an earlier row came late, and is dropped. */
   setTokens(tokens: Tokens): void;
+  /** Takes what the ledger has booked. A balance that is used up is read anew once, since a due grant comes by that. */
+  onBooked(tokens: Tokens): void;
   /** Takes note if a failure means that the session has ended. */
   notice(failure: Failure): Failure;
 }
@@ -51,6 +56,7 @@ const NOBODY: Account = {
   name: undefined,
   company: undefined,
   tokenBalance: 0,
+  tokenSequence: 0,
   tokenGrant: 0,
   tokensWhenFull: 0,
   nextGrantAt: undefined,
@@ -73,13 +79,26 @@ export function createSession(api: ChatApi, storage: Storage): SessionStore {
   /** Whatever is told about the tokens goes through here. */
   function setTokens(tokens: Partial<AccountTokens>): void {
     const before = store.account;
+    const tokenSequence = tokens.token_sequence ?? before.tokenSequence;
+    // One with the same is taken: a grant's size and a time to come change without a row.
+    if (tokenSequence < before.tokenSequence) return;
     const tokenBalance = tokens.token_balance ?? before.tokenBalance;
     const tokenGrant = tokens.token_grant ?? before.tokenGrant;
     const nextGrantAt = "next_grant_at" in tokens ? (tokens.next_grant_at ?? undefined) : before.nextGrantAt;
     const full = rememberFull(storage, before.userId, tokenBalance);
     const tokensWhenFull = tokenGrant > 0 ? tokenGrant : full;
-    setStore("account", { tokenBalance, tokenGrant, nextGrantAt, tokensWhenFull });
+    setStore("account", { tokenBalance, tokenSequence, tokenGrant, nextGrantAt, tokensWhenFull });
   }
+
+  async function refresh(): Promise<void> {
+    try {
+      setTokens(await api.readAccount());
+    } catch (error) {
+      notice(failureOf(error));
+    }
+  }
+
+  let usedUpAt: number | undefined;
 
   return {
     get state() {
@@ -105,14 +124,15 @@ export function createSession(api: ChatApi, storage: Storage): SessionStore {
         return undefined;
       }
     },
-    async refresh() {
-      try {
-        setTokens(await api.readAccount());
-      } catch (error) {
-        notice(failureOf(error));
-      }
-    },
+    refresh,
     setTokens,
+    onBooked(tokens) {
+      setTokens(tokens);
+      const { tokenBalance, tokenSequence } = store.account;
+      if (tokenBalance > 0 || tokenSequence === usedUpAt) return;
+      usedUpAt = tokenSequence;
+      void refresh();
+    },
     notice,
   };
 }
@@ -120,6 +140,8 @@ export function createSession(api: ChatApi, storage: Storage): SessionStore {
 function accountOf({ user }: LatestThread): Partial<Account> {
   return {
     userId: user.id,
+    // Whoever was here before had rows of their own.
+    tokenSequence: 0,
     name: user.name ?? undefined,
     company: companyName(user),
     moreTokensUrl: user.more_tokens_url ?? undefined,

@@ -33,8 +33,11 @@ test("usage without a balance says so", () => {
       totalTokens: 10,
       isEstimate: true,
     },
-    tokenBalance: null,
+    forecast: undefined,
   });
+  const told = { token_balance: -3, token_sequence: 4 };
+  expect(parse("usage", { ...data, ...told })).toMatchObject({ forecast: told });
+  expect(parse("usage", { ...data, token_balance: 5 })).toMatchObject({ forecast: undefined });
 });
 
 test.each([

@@ -14,13 +14,19 @@ export interface Usage {
   isEstimate: boolean;
 }
 
+/** What will be left once all that has ended is booked, as the server writes it. */
+export interface Forecast {
+  token_balance: number;
+  token_sequence: number;
+}
+
 export type RunEvent =
   | { kind: "run"; runId: string; threadId: string; messageId: string }
   /** `at` is where the text begins in the answer, in Unicode code points. */
   | { kind: "delta"; text: string; at: number }
   | { kind: "annotation"; data: Record<string, unknown> }
   | { kind: "file"; id: string; name: string }
-  | { kind: "usage"; usage: Usage; tokenBalance: number | null }
+  | { kind: "usage"; usage: Usage; forecast: Forecast | undefined }
   | { kind: "error"; code: string; message: string; isRetryable: boolean }
   | { kind: "done"; status: RunStatus };
 
@@ -58,7 +64,7 @@ export function parseRunEvent(message: SseMessage): RunEvent | undefined {
 }
 
 function readUsage(fields: Fields): RunEvent | undefined {
-  const { input_tokens, output_tokens, cached_tokens, reasoning_tokens, token_balance } = fields;
+  const { input_tokens, output_tokens, cached_tokens, reasoning_tokens, token_balance, token_sequence } = fields;
   if (!isCount(input_tokens) || !isCount(output_tokens)) return undefined;
   const usage: Usage = {
     inputTokens: input_tokens,
@@ -68,7 +74,8 @@ function readUsage(fields: Fields): RunEvent | undefined {
     totalTokens: input_tokens + output_tokens,
     isEstimate: fields.estimated === true,
   };
-  return { kind: "usage", usage, tokenBalance: typeof token_balance === "number" ? token_balance : null };
+  const isForecast = typeof token_balance === "number" && isCount(token_sequence);
+  return { kind: "usage", usage, forecast: isForecast ? { token_balance, token_sequence } : undefined };
 }
 
 function readObject(json: string): Fields | undefined {
