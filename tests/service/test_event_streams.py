@@ -163,16 +163,15 @@ async def finished_run(wire: Wire, text: str = "Because.") -> str:
 
 
 @pytest.mark.parametrize(
-    ("is_booked", "others", "balance", "sequence"),
-    [(False, [], 993, 21), (True, [], 1_000, 20), (False, [30, 0], 963, 22)],
+    ("others", "balance", "sequence"), [(None, 1_000, 20), ([], 993, 21), ([30, 0], 963, 22)]
 )
 async def test_usage_tells_the_balance_and_its_sequence_as_they_will_be_once_booked(
-    wire: Wire, is_booked: bool, others: list[int], balance: int, sequence: int
+    wire: Wire, others: list[int] | None, balance: int, sequence: int
 ) -> None:
-    """`others` are runs that have ended and are not booked yet, by the tokens that they used."""
+    """`others` are runs that are not booked yet either, by the tokens that they used; None if this one is."""
     run_id = await finished_run(wire)
-    held = [] if is_booked else [run_id]
-    for tokens in others:
+    held = [] if others is None else [run_id]
+    for tokens in others or ():
         other = new_id("r")
         held.append(other)
         run = {"user_id": USER, "state": "failed", "usage": {"total_tokens": tokens}}

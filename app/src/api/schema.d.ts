@@ -35,8 +35,8 @@ export interface paths {
          * Balance Events
          * @description The user's tokens now and whenever they change, by whatever: events `balance`, until the page leaves.
          *
-         *     `{token_balance, token_sequence, token_held, token_available, token_grant}`; `token_sequence` orders them among
-         *     each other, and with what `GET /chat/account` answers. As many as the user may have streams of runs.
+         *     `{token_balance, token_sequence, token_held, token_available, token_grant}`; `token_sequence` orders them
+         *     among each other, and with what `GET /chat/account` answers. As many as the user may have streams of runs.
          */
         get: operations["balance_events_chat_account_events_get"];
         put?: never;
@@ -607,8 +607,8 @@ export interface components {
          * AccountShape
          * @description `next_grant_at`: when the grant comes, should the balance be used up by then; null if there is none.
          *
-         *     `token_sequence` grows with every change of the balance: of two answers or events, the one with the higher is
-         *     newer. `token_available` also moves without it, by holds; of two with the same, the one that came last counts.
+         *     `token_sequence` grows with every change of the balance: of two answers or events, the one with the higher
+         *     is newer. `token_available` also moves without it, by holds; of two with the same, the later counts.
          */
         AccountShape: {
             /** Next Grant At */

@@ -2,6 +2,7 @@
 import { describe, expect, test, vi } from "vitest";
 import type { ChatApi, Message, MessagePage } from "../api/chat-api";
 import { Problem } from "../api/problem";
+import type { Forecast } from "../stream/run-event";
 import { type Conversations, createConversations } from "./conversations";
 import type { Failure } from "./failure";
 

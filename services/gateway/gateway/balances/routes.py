@@ -40,8 +40,8 @@ class BalanceStream(StreamingResponse):
 async def balance_events(session: UserSession, services: GatewayServices) -> BalanceStream:
     """The user's tokens now and whenever they change, by whatever: events `balance`, until the page leaves.
 
-    `{token_balance, token_sequence, token_held, token_available, token_grant}`; `token_sequence` orders them among
-    each other, and with what `GET /chat/account` answers. As many as the user may have streams of runs.
+    `{token_balance, token_sequence, token_held, token_available, token_grant}`; `token_sequence` orders them
+    among each other, and with what `GET /chat/account` answers. As many as the user may have streams of runs.
     """
     async with AsyncExitStack() as held:
         await held.enter_async_context(services.limits.open_balance(session.user_id))

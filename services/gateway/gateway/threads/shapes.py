@@ -79,8 +79,8 @@ class ThreadWithMessages(ThreadShape):
 class AccountShape(Shape):
     """`next_grant_at`: when the grant comes, should the balance be used up by then; null if there is none.
 
-    `token_sequence` grows with every change of the balance: of two answers or events, the one with the higher is
-    newer. `token_available` also moves without it, by holds; of two with the same, the one that came last counts.
+    `token_sequence` grows with every change of the balance: of two answers or events, the one with the higher
+    is newer. `token_available` also moves without it, by holds; of two with the same, the later counts.
     """
 
     token_balance: int
