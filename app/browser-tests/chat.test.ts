@@ -209,6 +209,8 @@ describe("scrolling", () => {
     await page.mouse.move(600, 300);
     await page.mouse.wheel(0, -600);
     await hasPage(".jump");
+    // The page scrolls a moment after it was told of the wheel.
+    await expect.poll(toEnd).toBeGreaterThan(590);
     const before = await top();
     await page.setViewportSize({ width: 1280, height: 700 });
     expect(Math.abs((await top()) - before)).toBeLessThan(5);
