@@ -8,6 +8,7 @@ import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from zoneinfo import ZoneInfo
 
 import httpx
 import psutil
@@ -18,8 +19,10 @@ from common.auth import issue_session
 from common.clock import SystemClock
 from common.mongo import client as mongo
 from common.mongo.client import Database
+from common.service import collect_rarely
 from common.settings import DEVELOPMENT_SECRET
-from common.usage_rollup import ACTIVE, ROLLUPS, day_start
+from common.usage_rollup import ROLLUPS, Span, day_start, local_days
+from common.usage_sums import UsageSums
 from support.history import Plan, write_history
 from support.servers import Servers
 
@@ -78,6 +81,8 @@ async def dashboard(db_url: str, product: Product, *, rows: int) -> DashboardTim
     db = mongo.connect(db_url, service="bench", timeout_ms=_BUILD_TIMEOUT_MS)
     end = day_start(SystemClock().now())
     await write_history(db, Plan(rows=rows, end=end))
+    # As the gateway does, or the bare read would be slower than it need be.
+    collect_rarely()
     gateway = await product.stack.add("gateway", DB_URL=db_url)
     await gateway.until_ready()
     async with httpx.AsyncClient(base_url=gateway.url, headers=_operator(), timeout=600) as http:
@@ -109,16 +114,16 @@ def _operator() -> dict[str, str]:
 
 
 async def _read_rollups(db: Database, end: datetime) -> None:
-    """Read the days of the month, and of the one before it, whose users' own figures are not asked for."""
+    """Read what the month needs, and of the one before it what it is compared with."""
     start = end - _MONTH
-    before, within = {"$gte": start - _MONTH, "$lt": start}, {"$gte": start, "$lt": end}
-    for kind, at, fields in (
-        ("day", within, None),
-        ("day_users", within, None),
-        ("day", before, None),
-        ("day_users", before, {"at": 1, "kind": 1, ACTIVE: 1}),
-    ):
-        async for _ in db[ROLLUPS].find({"kind": kind, "at": at}, fields).batch_size(100):
+    month, before = Span(start, end), Span(start - _MONTH, start)
+    days = list(local_days(month, ZoneInfo("UTC")))
+    sums = (UsageSums(month, days), UsageSums(before, [(before, before)], details=False))
+    for kind, within, fields in (needed for each in sums for needed in each.needed()):
+        wanted = {"kind": kind, "at": {"$gte": within.start, "$lt": within.end}}
+        shown = dict.fromkeys(("at", "kind", *fields), 1) if fields else None
+        found = db[ROLLUPS].find(wanted, shown).batch_size(100)
+        while await found.to_list(100):
             pass
 
 

@@ -10,51 +10,25 @@ from typing import Any
 
 import pytest
 
-from common.events.ledger import SetQuotaV1
 from common.health import Notice
 from common.metrics import LEDGER_VIOLATIONS
 from common.usage_rollup import DAY, day_start
 from support.clock import FakeClock
-from support.ledger import LedgerOnTrial, finished, hold_for, ledger_on, user
+from support.ledger import ADJUSTMENT, LedgerOnTrial, finished, hold_for, ledger_of_three_days
 from support.ledger_damage import (
     MORE,
     THE_TWELVE,
-    Damage,
     actor_missing,
     available_used_up,
     balance_moved,
-    day_rollup_moved,
     held_moved,
     row_lost,
 )
 from support.processes import python
+from support.rollup_damage import Damage, day_rollup_moved
 from usage_ledger.audit.chain import Chain
 from usage_ledger.audit.tail import TailAudit
 from usage_ledger.audit.violation import CODES
-from usage_ledger.domain.account import Adjustment
-
-ADJUSTMENT = Adjustment(
-    request_id="q1",
-    user_id="u1",
-    actor="op",
-    reason="asked for",
-    token_balance=900,
-    token_grant=None,
-    expected_balance=None,
-)
-
-
-async def set_quota(trial: LedgerOnTrial) -> None:
-    command = SetQuotaV1(
-        request_id="q2",
-        user_id="u2",
-        quota=2_000,
-        effective_at=trial.clock.now(),
-        source_event="e1",
-        actor="crm",
-        reason="set there",
-    )
-    await trial.ledger.commands[SetQuotaV1](command)
 
 
 @pytest.fixture
@@ -64,20 +38,7 @@ def clock() -> FakeClock:
 
 @pytest.fixture
 async def trial(db_url: str, clock: FakeClock) -> AsyncGenerator[LedgerOnTrial]:
-    """Two users over three days, with an adjustment, a quota and an open hold, all of it right."""
-    async with ledger_on(db_url, clock=clock) as trial:
-        for name in ("u1", "u2"):
-            await trial.ledger.accounts.open(user(name))
-        for number in range(6):
-            clock.pass_s(9 * 3600)
-            run = finished(f"r{number}", 50, clock=clock, user_id=f"u{number % 2 + 1}")
-            await trial.ledger.accounts.place_hold(hold_for(run.run_id, 80, user_id=run.user_id))
-            await trial.store_run(run)
-            await trial.ledger.settlements.book([run])
-        await trial.ledger.accounts.adjust(ADJUSTMENT)
-        await set_quota(trial)
-        await trial.ledger.accounts.place_hold(hold_for("open", 30))
-        await trial.settle_down()
+    async with ledger_of_three_days(db_url, clock=clock) as trial:
         yield trial
 
 

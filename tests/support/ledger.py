@@ -11,13 +11,14 @@ from aio_pika.abc import AbstractChannel
 from common.amqp.publisher import Publisher
 from common.clock import Clock
 from common.events.envelope import Company, TokenUsage
+from common.events.ledger import SetQuotaV1
 from common.mongo.client import Database, connect
 from common.mongo.indexes import ensure_indexes
 from support.clock import FakeClock
 from usage_ledger.audit.audit import Audit
 from usage_ledger.audit.violation import Violation
 from usage_ledger.bootstrap import Ledger, build_ledger
-from usage_ledger.domain.account import HoldRequest, Profile
+from usage_ledger.domain.account import Adjustment, HoldRequest, Profile
 from usage_ledger.domain.settlement import FinishedRun
 from usage_ledger.indexes import INDEXES
 from usage_ledger.settings import Settings
@@ -127,3 +128,46 @@ def finished(run_id: str, used: int, *, clock: Clock, user_id: str = "u1", **fie
         reason="run completed",
     )
     return replace(run, **fields)
+
+
+ADJUSTMENT = Adjustment(
+    request_id="q1",
+    user_id="u1",
+    actor="op",
+    reason="asked for",
+    token_balance=900,
+    token_grant=None,
+    expected_balance=None,
+)
+
+
+async def _set_quota(trial: LedgerOnTrial) -> None:
+    command = SetQuotaV1(
+        request_id="q2",
+        user_id="u2",
+        quota=2_000,
+        effective_at=trial.clock.now(),
+        source_event="e1",
+        actor="crm",
+        reason="set there",
+    )
+    await trial.ledger.commands[SetQuotaV1](command)
+
+
+@asynccontextmanager
+async def ledger_of_three_days(db_url: str, *, clock: FakeClock) -> AsyncGenerator[LedgerOnTrial]:
+    """Two users over three days, with an adjustment, a quota and an open hold, all of it right."""
+    async with ledger_on(db_url, clock=clock) as trial:
+        for name in ("u1", "u2"):
+            await trial.ledger.accounts.open(user(name))
+        for number in range(6):
+            clock.pass_s(9 * 3600)
+            run = finished(f"r{number}", 50, clock=clock, user_id=f"u{number % 2 + 1}")
+            await trial.ledger.accounts.place_hold(hold_for(run.run_id, 80, user_id=run.user_id))
+            await trial.store_run(run)
+            await trial.ledger.settlements.book([run])
+        await trial.ledger.accounts.adjust(ADJUSTMENT)
+        await _set_quota(trial)
+        await trial.ledger.accounts.place_hold(hold_for("open", 30))
+        await trial.settle_down()
+        yield trial

@@ -1,15 +1,15 @@
 """Damage to a ledger, by hand in the database: one broken promise each, and what else follows from it.
 
-It is done to the ledger of `tests/service/test_usage_ledger_audit.py`: users u1 and u2, runs r0..r5 in
-turn, an adjustment of u1, a quota of u2, and an open hold of u1.
+It is done to `ledger_of_three_days`: users u1 and u2, runs r0..r5 in turn, an adjustment of u1, a quota of
+u2, and an open hold of u1.
 """
 
-from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from typing import Any
 
 from common.mongo.client import Database
 from support.clock import FakeClock
+from support.rollup_damage import OF_ROLLUPS, Damage, day_rollup_moved
 
 
 async def balance_moved(db: Database) -> None:
@@ -216,104 +216,6 @@ async def increment_stuck(db: Database) -> None:
     await db["usage_increments"].insert_one({"_id": "e_1", "at": FakeClock().now(), "parts": []})
 
 
-async def day_rollup_moved(db: Database) -> None:
-    rollup = await db["usage_rollups"].find_one({"kind": "day"})
-    assert rollup is not None
-    quarter = next(iter(rollup["quarters"]))
-    await db["usage_rollups"].update_one({"_id": rollup["_id"]}, {"$inc": {f"quarters.{quarter}.i": 1}})
-
-
-async def openings_rollup_moved(db: Database) -> None:
-    rollup = await db["usage_rollups"].find_one({"kind": "day", "totals.day.x_opening": {"$gt": 0}})
-    assert rollup is not None
-    await db["usage_rollups"].update_one({"_id": rollup["_id"]}, {"$inc": {"totals.day.t_opening": 1}})
-
-
-async def users_rollup_lost(db: Database) -> None:
-    await db["usage_rollups"].delete_one({"kind": "day_users"})
-
-
-async def quarter_rollup_doubled(db: Database) -> None:
-    rollup = await db["usage_rollups"].find_one({"kind": "quarter_users"})
-    assert rollup is not None
-    await db["usage_rollups"].insert_one(rollup | {"_id": rollup["_id"] + "0"})
-
-
-async def _rename(db: Database, group: str, kind: str, old: str, new: str) -> None:
-    """Move a name's counters to another name, in every document of a kind: all sums stay the same."""
-    async for rollup in db["usage_rollups"].find({"kind": kind, f"{group}.{old}": {"$exists": True}}):
-        moved = rollup[group].pop(old)
-        rollup[group][new] = moved
-        await db["usage_rollups"].replace_one({"_id": rollup["_id"]}, rollup)
-
-
-async def company_of_a_day_changed(db: Database) -> None:
-    await _rename(db, "users", "day_users", "u1~acme", "u1~other")
-
-
-async def user_of_quarters_changed(db: Database) -> None:
-    await _rename(db, "users", "quarter_users", "u1~acme", "u2~acme")
-
-
-async def model_of_days_changed(db: Database) -> None:
-    await _rename(db, "models", "day", "m", "another")
-
-
-async def model_of_quarters_changed(db: Database) -> None:
-    await _rename(db, "models", "quarter_users", "m", "another")
-
-
-async def quarter_of_a_day_changed(db: Database) -> None:
-    rollup = await db["usage_rollups"].find_one({"kind": "day"})
-    assert rollup is not None
-    quarter = next(iter(rollup["quarters"]))
-    other = str((int(quarter) + 1) % 96)
-    update = {"$rename": {f"quarters.{quarter}": f"quarters.{other}"}}
-    await db["usage_rollups"].update_one({"_id": rollup["_id"]}, update)
-
-
-async def tokens_moved_between_kinds_of_tokens(db: Database) -> None:
-    rollup = await db["usage_rollups"].find_one({"kind": "day_users"})
-    assert rollup is not None
-    key = next(iter(rollup["users"]))
-    update = {"$inc": {f"users.{key}.i": 5, f"users.{key}.o": -5}}
-    await db["usage_rollups"].update_one({"_id": rollup["_id"]}, update)
-
-
-async def active_quarters_changed(db: Database) -> None:
-    rollup = await db["usage_rollups"].find_one({"kind": "day_users"})
-    assert rollup is not None
-    name, users = next(iter(rollup["active"].items()))
-    await db["usage_rollups"].update_one(
-        {"_id": rollup["_id"]}, {"$inc": {f"active.{name}.{next(iter(users))}": 1}}
-    )
-
-
-async def _change_a_month(db: Database, kind: str, **fields: Any) -> None:
-    rollup = await db["usage_rollups"].find_one({"kind": kind})
-    assert rollup is not None
-    await db["usage_rollups"].update_one({"_id": rollup["_id"]}, {"$set": fields})
-
-
-async def month_of_a_user_moved(db: Database) -> None:
-    rollup = await db["usage_rollups"].find_one({"kind": "user_month"})
-    assert rollup is not None
-    day = next(iter(rollup["days"]))
-    await db["usage_rollups"].update_one({"_id": rollup["_id"]}, {"$inc": {f"days.{day}.x_grant": 1}})
-
-
-async def month_of_another_user(db: Database) -> None:
-    await _change_a_month(db, "user_month", owner="u77")
-
-
-async def month_of_another_company(db: Database) -> None:
-    await _change_a_month(db, "company_month", owner="other")
-
-
-async def months_of_companies_lost(db: Database) -> None:
-    await db["usage_rollups"].delete_many({"kind": "company_month"})
-
-
 async def row_without_tokens(db: Database) -> None:
     await db["transactions"].update_one({"_id": "usage:r2"}, {"$unset": {"tokens": 1}})
 
@@ -332,11 +234,18 @@ async def active_run_without_a_fence(db: Database) -> None:
     await db["runs"].update_one({"_id": "r99"}, {"$unset": {"fence": 1}})
 
 
-async def rollups_lost(db: Database) -> None:
-    await db["usage_rollups"].delete_many({})
+async def active_run_of_an_odd_fence(db: Database) -> None:
+    await _insert_active(db, "r99", fence=None)
 
 
-Damage = Callable[[Database], Awaitable[None]]
+async def row_of_usage_without_a_run(db: Database) -> None:
+    await db["runs"].delete_one({"_id": "r4"})
+    await db["transactions"].update_one({"_id": "usage:r2"}, {"$set": {"run_id": None}})
+
+
+async def increment_without_parts(db: Database) -> None:
+    await db["usage_increments"].insert_one({"_id": "e_1", "at": FakeClock().now()})
+
 
 THE_TWELVE: dict[str, Damage] = {
     "I1": balance_moved,
@@ -377,23 +286,12 @@ MORE: list[tuple[Damage, set[str]]] = [
     (quota_booked_twice, {"I9", "I12"}),
     (increment_stuck, {"I10"}),
     (settled_by_an_older_attempt, {"I11"}),
-    (openings_rollup_moved, {"I12"}),
-    (users_rollup_lost, {"I12"}),
-    (quarter_rollup_doubled, {"I12"}),
-    (company_of_a_day_changed, {"I12"}),
-    (user_of_quarters_changed, {"I12"}),
-    (model_of_days_changed, {"I12"}),
-    (model_of_quarters_changed, {"I12"}),
-    (quarter_of_a_day_changed, {"I12"}),
-    (tokens_moved_between_kinds_of_tokens, {"I12"}),
-    (active_quarters_changed, {"I12"}),
-    (month_of_a_user_moved, {"I12"}),
-    (month_of_another_user, {"I12"}),
-    (month_of_another_company, {"I12"}),
-    (months_of_companies_lost, {"I12"}),
-    (rollups_lost, {"I12"}),
     (row_without_tokens, {"I1", "I2"}),
     (row_without_usage_and_a_balance_moved, {"I1", "I2", "I6", "I12"}),
     (account_without_holds, {"I1"}),
     (active_run_without_a_fence, {"I6"}),
+    (active_run_of_an_odd_fence, {"I6"}),
+    (row_of_usage_without_a_run, {"I2", "I7"}),
+    (increment_without_parts, {"I10", "I12"}),
+    *((damage, {"I12"}) for damage in OF_ROLLUPS),
 ]

@@ -1,15 +1,17 @@
 """Strategies for rows of the ledger, and the rollups that the ledger makes of them, in memory."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
+from typing import Any
 from zoneinfo import available_timezones
 
 from hypothesis import strategies as st
 
 from common.events.envelope import Company
 from common.events.ledger import TransactionKind
-from common.usage_rollup import TOKEN_FIGURES, Document
+from common.usage_rollup import TOKEN_FIGURES, Document, parts_within
+from common.usage_sums import UsageSums
 from gateway.dashboard.ranges import NOT_ZONES
 from usage_ledger.domain.rollup import increments, merged
 from usage_ledger.domain.transaction import Transaction
@@ -92,3 +94,11 @@ def documents(found: Sequence[Transaction]) -> list[Document]:
 def rollups(found: Sequence[Transaction], *, folded: int) -> list[Document]:
     """The rollups of the first rows, and what the others add, not folded yet."""
     return [*merged(increments(found[:folded])), *increments(found[folded:])]
+
+
+def read_for(sums: UsageSums[Any], stored: Sequence[Document]) -> Iterator[Document]:
+    """What `common.mongo.usage` reads, from documents in memory: no more than the fields that are named."""
+    for kind, within, fields in sums.needed():
+        for part in parts_within(stored, kind, within):
+            shown = {"kind", "at", *(fields or part)}
+            yield {name: value for name, value in part.items() if name in shown}

@@ -6,18 +6,19 @@ start of its time, indexed together):
 
 - `day`          {_id: "day|2026-11-22", quarters: {"0".."95": F + K}, totals: {"day": F + K},
                   models: {<escaped model>: F}}
-- `day_users`    {_id: "day_users|2026-11-22|<shard>", users: {<user key>: F},
-                  active: {a0: {<user key>: bits}, a1: {<user key>: bits}}}
-- `quarter_users` {_id: "quarter_users|2026-11-22T18:30|<shard>", users: {<user key>: F},
-                  models: {<escaped model>: F}}
+- `day_users`    {_id: "day_users|2026-11-22|<shard>", keys: [<user key>], i: [...], .. e: [...],
+                  a0: [<bits>], a1: [<bits>]}
+- `quarter_users` {_id: "quarter_users|2026-11-22T18:30|<shard>", keys: [<user key>], i: [...], .. e: [...],
+                   models: {<escaped model>: F}}
 - `user_month`   {_id: "user_month|2026-11|<user key>", owner: <user id>, company: <company id> | None,
                   days: {"1".."31": F + K}}
 - `company_month` {_id: "company_month|2026-11|<escaped company>", owner: <company id>, days: {...: F + K}}
 
 F is a map of counters, see `Figures`. K counts the rows that are not usage: `x_<kind>` is how many of a
 kind, `t_<kind>` the sum of their tokens; so the ledger's rows are counted without looking at them.
-`active` has the quarters of the day in which the user had a run, one bit each: 0..47 in `a0`, 48..95 in
-`a1`; so active users of a local day need no finer document, and are read without what they used.
+Users are written as columns, one for each counter of F, in the order of `keys`: a map for each user would be
+read far more slowly. `a0` and `a1` have the quarters of the day in which the user had a run, one bit each:
+0..47 and 48..95; so active users of a local day need no finer document, and are read without what they used.
 `totals` and `models` are sums of the document's time. A user key carries the company of the run, so that a
 later change of company does not rewrite history. The months of a user and of a company (indexed by `kind`,
 `owner`, `at`) tell how many rows they have when, without their rows being looked at. Shards bound the size of
@@ -29,7 +30,7 @@ is to be added]}. The ledger folds increments into the rollups every few seconds
 both, read in one snapshot (`common.mongo.usage`), and is exact at any moment.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from functools import lru_cache
@@ -48,26 +49,41 @@ TRANSACTIONS = "transactions"
 
 Kind = Literal["day", "day_users", "quarter_users", "user_month", "company_month"]
 OwnerKind = Literal["user_month", "company_month"]
+KINDS_OF_DAYS: tuple[Kind, ...] = ("day", "day_users", "quarter_users")
+"""Those whose time lies within one UTC day."""
+
+KINDS_OF_MONTHS: tuple[OwnerKind, ...] = ("user_month", "company_month")
 
 QUARTER = timedelta(minutes=15)
 DAY = timedelta(days=1)
 QUARTERS_PER_DAY = 96
 _SHARDS: Mapping[str, int] = {"day": 1, "day_users": 8, "quarter_users": 2}
-ACTIVE = "active"
 _BITS_PER_FIELD = 48
 TOKEN_FIGURES = ("input_tokens", "cached_tokens", "output_tokens", "reasoning_tokens")
 """What a run used, as rows and runs name it."""
 
 _FIELDS = dict(zip("icorne", (*TOKEN_FIGURES, "runs", "estimated_runs"), strict=True))
+FIGURE_FIELDS = tuple(_FIELDS)
+"""Names the counters of F, in the order of `Figures`."""
+
+ACTIVE_FIELDS = ("a0", "a1")
+KEYS = "keys"
+COLUMNS: Mapping[str, tuple[str, ...]] = {
+    "day_users": (*FIGURE_FIELDS, *ACTIVE_FIELDS),
+    "quarter_users": FIGURE_FIELDS,
+}
+"""What is written of each user, by the kind of the document."""
+
 TOTALS_KEY = "day"
 USAGE_KINDS: frozenset[TransactionKind] = frozenset({"usage", "correction"})
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Figures:
     """Counters of some runs. Cached tokens are part of input, reasoning tokens of output.
 
-    A correction of an estimate counts in the quarter of the correction, so a figure may be negative.
+    Not frozen, since a month takes thousands of them, and a frozen one is far slower to make. A correction of
+    an estimate counts in the quarter of the correction, so a figure may be negative.
     """
 
     input_tokens: int = 0
@@ -98,6 +114,23 @@ class Figures:
     def of(cls, stored: Mapping[str, int]) -> "Figures":
         """Read the map F; what is absent is zero."""
         return cls(**{name: stored.get(short, 0) for short, name in _FIELDS.items()})
+
+    @classmethod
+    def of_counters(cls, counters: Iterable[int]) -> "Figures":
+        """Read counters that are in the order of `FIGURE_FIELDS`."""
+        tokens_in, cached, tokens_out, reasoning, runs, estimated = counters
+        return cls(
+            input_tokens=tokens_in,
+            cached_tokens=cached,
+            output_tokens=tokens_out,
+            reasoning_tokens=reasoning,
+            runs=runs,
+            estimated_runs=estimated,
+        )
+
+    def counters(self) -> tuple[int, ...]:
+        """Write the counters in the order of `FIGURE_FIELDS`."""
+        return tuple(getattr(self, name) for name in _FIELDS.values())
 
     def stored(self) -> dict[str, int]:
         """Write the map F; what is zero is left out."""
@@ -202,10 +235,22 @@ def split_user_key(key: str) -> tuple[str, str | None]:
     return unescape(user), unescape(company) if tilde else None
 
 
-def active_bits(quarters: int) -> Iterator[tuple[str, int]]:
+def active_bits(quarters: int) -> tuple[int, int]:
     """Cut quarters of a day, one bit each, into those that `a0` has and those that `a1` has."""
-    low, high = quarters & ((1 << _BITS_PER_FIELD) - 1), quarters >> _BITS_PER_FIELD
-    return ((name, bits) for name, bits in (("a0", low), ("a1", high)) if bits)
+    return quarters & ((1 << _BITS_PER_FIELD) - 1), quarters >> _BITS_PER_FIELD
+
+
+def user_columns(kind: str, users: Mapping[str, Sequence[int]]) -> Document:
+    """Write what users have: the counters that `COLUMNS` names for the kind, by user key."""
+    keys = sorted(users)
+    counters = [users[key] for key in keys]
+    return {KEYS: keys} | {name: [of[n] for of in counters] for n, name in enumerate(COLUMNS[kind])}
+
+
+def users_in(document: Document) -> Iterator[tuple[str, tuple[int, ...]]]:
+    """Read what users have: the counters that `COLUMNS` names for the kind, by user key."""
+    columns = (document.get(name, ()) for name in COLUMNS[document["kind"]])
+    return zip(document.get(KEYS, ()), zip(*columns, strict=True), strict=True)
 
 
 def cover(span: Span) -> Cover:

@@ -35,6 +35,7 @@ from usage_ledger.handlers.open_account import OpenAccount
 from usage_ledger.handlers.place_hold import PlaceHold
 from usage_ledger.handlers.release_hold import ReleaseHold
 from usage_ledger.handlers.set_quota import SetQuota
+from usage_ledger.handlers.settle_ended import SettleEnded
 from usage_ledger.handlers.settle_runs import SettleRuns
 from usage_ledger.handlers.sweep_holds import SweepHolds
 from usage_ledger.indexes import INDEXES
@@ -45,6 +46,7 @@ from usage_ledger.store.holds import ExpiredHolds
 from usage_ledger.store.journal import OUTBOX, Journal
 from usage_ledger.store.quotas import Quotas
 from usage_ledger.store.rollups import Rollups
+from usage_ledger.store.runs import RunRecords
 from usage_ledger.store.settlements import Settlements
 from usage_ledger.store.writer import Writer
 
@@ -57,6 +59,7 @@ class Ledger:
     settlements: Settlements
     rollups: Rollups
     sweep: SweepHolds
+    settle_ended: SettleEnded
     settle_runs: SettleRuns
     outbox: Outbox
     writers: tuple[Writer, Writer]
@@ -72,18 +75,21 @@ def build_ledger(settings: Settings, db: Database, publisher: Publisher, clock: 
     journal = Journal(db, writer, outbox, clock, terms=terms, crash_points=crash_points)
     accounts = Accounts(db, journal, clock, terms=terms, hold_ttl=settings.hold_ttl)
     settlements = Settlements(db, journal, clock, terms=terms)
+    runs = RunRecords(db)
     return Ledger(
         accounts=accounts,
         settlements=settlements,
         rollups=Rollups(db, folding_writer),
         sweep=SweepHolds(
             ExpiredHolds(db),
+            runs,
             accounts,
             settlements,
             clock,
             hold_ttl=settings.hold_ttl,
             count_tokens=count_tokens,
         ),
+        settle_ended=SettleEnded(runs, settlements, clock, hold_ttl=settings.hold_ttl),
         settle_runs=SettleRuns(settlements),
         outbox=outbox,
         writers=(writer, folding_writer),
@@ -120,6 +126,7 @@ async def start(settings: Settings) -> AsyncGenerator[Sequence[Check]]:
         loops = [
             ledger.outbox.run(),
             every(settings.sweep_every_s, sweep, name="sweep"),
+            every(settings.sweep_every_s, ledger.settle_ended, name="settle_ended"),
             every(settings.fold_every_s, ledger.rollups.fold, name="fold"),
         ]
         if settings.audit_every_s:

@@ -7,7 +7,7 @@ from common.errors import Malformed
 from common.events.envelope import Company, TokenUsage
 from support.holds import with_hold
 from usage_ledger.domain.account import Account, Hold, Profile, Terms, open_account
-from usage_ledger.domain.settlement import Decision, FinishedRun, Settled, check_run, settle
+from usage_ledger.domain.settlement import Decision, FinishedRun, Settled, settle
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
 TERMS = Terms(token_balance=1_000, token_grant=400, grant_period=timedelta())
@@ -152,6 +152,8 @@ class TestCorrection:
         assert posting.after.balance == 870
 
 
-def test_figures_beyond_any_run_are_malformed():
+@pytest.mark.parametrize("figure", ["input_tokens", "cached_tokens", "output_tokens", "reasoning_tokens"])
+def test_figures_beyond_any_run_are_malformed(figure: str):
+    absurd = replace(run("r1", 1), usage=TokenUsage.model_validate({figure: 2**60}))
     with pytest.raises(Malformed):
-        check_run(run("r1", 2**60))
+        decide(run("r0", 1), absurd, account=holding(("r1", 300)))

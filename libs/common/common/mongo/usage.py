@@ -8,17 +8,13 @@ from pymongo.read_concern import ReadConcern
 
 from common.mongo.client import Database, Document, Session
 from common.usage_rollup import (
-    ACTIVE,
-    DAY,
     INCREMENTS,
     ROLLUPS,
     TRANSACTIONS,
     USAGE_KINDS,
     Kind,
     Span,
-    day_start,
     parts_within,
-    round_up,
 )
 from common.usage_sums import UsageSums
 
@@ -51,8 +47,10 @@ class UsageSnapshot:
         if owner is not None:
             wanted["owner"] = owner
         shown = dict.fromkeys(("at", "kind", *fields), 1) if fields else None
-        async for document in self.db[ROLLUPS].find(wanted, shown, session=self.session).batch_size(_BATCH):
-            yield document
+        found = self.db[ROLLUPS].find(wanted, shown, session=self.session).batch_size(_BATCH)
+        while some := await found.to_list(_BATCH):
+            for document in some:
+                yield document
         for part in parts_within(self._parts, kind, within) if within else self._parts:
             if part["kind"] == kind and (owner is None or part["owner"] == owner):
                 yield part
@@ -67,15 +65,7 @@ class UsageSnapshot:
 
     async def sums(self, sums: UsageSums[T]) -> UsageSums[T]:
         """Feed sums with all that their span needs, and return them."""
-        span = sums.span
-        if span.is_empty:
-            return sums
-        days = Span(day_start(span.start), round_up(span.end, day_start(span.end), DAY))
-        of_users = () if sums.details else (ACTIVE,)
-        wanted: list[tuple[Kind, Span, tuple[str, ...]]] = [("day", days, ()), ("day_users", days, of_users)]
-        if sums.details:
-            wanted.extend(("quarter_users", quarters, ()) for quarters in sums.cover.quarters)
-        for kind, within, fields in wanted:
+        for kind, within, fields in sums.needed():
             async for document in self.documents(kind, within, fields=fields):
                 sums.add(document)
         for edge in sums.cover.edges:

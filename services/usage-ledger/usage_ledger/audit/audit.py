@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from types import NoneType
 
 from common.clock import Clock
 from common.mongo.client import Database, Document
@@ -12,17 +13,22 @@ from usage_ledger.audit import runs
 from usage_ledger.audit.chain import GRACE, Chain, check_account, check_hold_ages, excess_after
 from usage_ledger.audit.days import Days
 from usage_ledger.audit.reading import Reading, Windows, ahead, reading
-from usage_ledger.audit.violation import Code, Violation
+from usage_ledger.audit.violation import DAMAGED, Code, Violation
 from usage_ledger.domain.transaction import correction_id, usage_id
-from usage_ledger.store.holds import RUNS
 from usage_ledger.store.journal import ACCOUNTS, OUTBOX
+from usage_ledger.store.runs import RUNS
 
 BATCH_MAX = 5_000
 _LONG_AGO = datetime(2000, 1, 1, tzinfo=UTC)
 _IDS_MAX = 100
-_ACTIVE_SHOWN: Document = dict.fromkeys(
-    ("thread_id", "fence", "response_id", "text", "started_at", "lease_until", "usage"), 1
-)
+_ACTIVE_TYPES: dict[str, tuple[type, ...]] = {
+    "thread_id": (str,),
+    "fence": (int,),
+    "response_id": (str, NoneType),
+    "text": (str, NoneType),
+    "started_at": (datetime,),
+    "lease_until": (datetime, NoneType),
+}
 _ROW_SHOWN: Document = dict.fromkeys(
     (
         *("user_id", "company", "kind", "tokens", "balance_before", "balance_after", "sequence", "at"),
@@ -33,9 +39,8 @@ _ROW_SHOWN: Document = dict.fromkeys(
     1,
 )
 _EXCESS_SHOWN: Document = dict.fromkeys(("kind", "tokens", "overage", "sequence"), 1)
-_DAMAGED = (KeyError, TypeError, ValueError, AttributeError)
-"""What comes of a document that lacks a field, or has another type in it."""
 
+Checks = list[tuple[Code, AsyncIterator[Violation]]]
 Piece = tuple[datetime, list[Document], list[Document]]
 """Runs that ended in a piece of time, and the rows of it, with the time where it ends."""
 
@@ -88,14 +93,20 @@ class Audit:
 
     async def _checks(self) -> AsyncIterator[Violation]:
         async with reading(self._db, batch_max=self._batch_max) as source:
-            checks = [self._check_rows, self._check_accounts, self._check_owners, self._check_pairs]
+            checks: Checks = [
+                ("I2", self._check_rows(source)),
+                ("I1", self._check_accounts(source)),
+                ("I7", self._check_owners(source)),
+                ("I6", self._check_pairs(source)),
+            ]
             if self._account is None:
-                checks += [self._check_active, self._check_relays]
-            for check in checks:
-                async for violation in check(source):
+                checks.append(("I11", self._check_active(source)))
+                checks.append(("I10", self._check_relays(source)))
+            for code, check in checks:
+                async for violation in _to_its_end(code, check):
                     yield violation
         if self._account is None:
-            async for violation in self._days.compare_live():
+            async for violation in _to_its_end("I12", self._days.compare_live()):
                 yield violation
 
     async def _check_rows(self, source: Reading) -> AsyncIterator[Violation]:
@@ -115,7 +126,7 @@ class Audit:
                     yield violation
             # Whoever shares this process has a turn.
             await asyncio.sleep(0)
-            async for violation in self._days.compare(until):
+            async for violation in _to_its_end("I12", self._days.compare(until)):
                 yield violation
 
     async def _pieces(self, source: Reading) -> AsyncIterator[Piece]:
@@ -148,7 +159,7 @@ class Audit:
         try:
             self._days.add(row)
             return self._follow(row)
-        except _DAMAGED as error:
+        except DAMAGED as error:
             return (_unreadable("I2", "row", row, error),)
 
     def _follow(self, row: Document) -> list[Violation]:
@@ -168,7 +179,7 @@ class Audit:
             try:
                 async for violation in self._check_account(source, account, chain):
                     yield violation
-            except _DAMAGED as error:
+            except DAMAGED as error:
                 yield _unreadable("I1", "account", account, error)
 
     async def _check_account(
@@ -259,16 +270,17 @@ class Audit:
                         run_id, found.get(run_id), row, correction, settled_until=settled_until
                     ):
                         yield violation
-                except _DAMAGED as error:
+                except DAMAGED as error:
                     yield _unreadable("I6", "run", {"_id": run_id}, error)
 
     async def _check_active(self, _source: Reading) -> AsyncIterator[Violation]:
         """What goes on is read anew: of two runs in a thread, one may have ended when the other began."""
-        active = self._db[RUNS].find({"state": runs.ACTIVE}, _ACTIVE_SHOWN)
+        active = self._db[RUNS].find({"state": runs.ACTIVE}, dict.fromkeys(_ACTIVE_TYPES, 1))
         going_on: list[Document] = []
         async for run in active.batch_size(self._batch_max):
-            if missing := sorted(_ACTIVE_SHOWN.keys() - run.keys()):
-                yield _unreadable("I6", "run", run, KeyError(*missing))
+            wrong = [name for name, types in _ACTIVE_TYPES.items() if not isinstance(run.get(name), types)]
+            if wrong:
+                yield _unreadable("I6", "run", run, TypeError(*wrong))
             else:
                 going_on.append(run)
         row_ids = [usage_id(run["_id"]) for run in going_on]
@@ -287,6 +299,15 @@ class Audit:
             oldest = await self._db[name].find_one({"at": {"$lt": before}}, {"_id": 1})
             if oldest is not None:
                 yield Violation(code="I10", what=what, ids={name: oldest["_id"]})
+
+
+async def _to_its_end(code: Code, check: AsyncIterator[Violation]) -> AsyncIterator[Violation]:
+    """What keeps a check from its end is a violation, and keeps no other check from its own."""
+    try:
+        async for violation in check:
+            yield violation
+    except DAMAGED as error:
+        yield Violation(code=code, what=f"not checked to the end: {type(error).__name__} {error}", ids={})
 
 
 def _sequence_of(row: Document) -> int:

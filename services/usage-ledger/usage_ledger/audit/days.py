@@ -10,8 +10,11 @@ from datetime import UTC, datetime
 from common.mongo.client import Database, Document
 from common.mongo.usage import UsageSnapshot, usage_snapshot
 from common.usage_rollup import (
-    ACTIVE,
+    COLUMNS,
     DAY,
+    FIGURE_FIELDS,
+    KEYS,
+    KINDS_OF_MONTHS,
     QUARTER,
     QUARTERS_PER_DAY,
     ROLLUPS,
@@ -21,8 +24,9 @@ from common.usage_rollup import (
     active_bits,
     day_start,
     quarter_of_day,
+    users_in,
 )
-from usage_ledger.audit.months import MONTHS, count_quarter, days_of, of_companies, read_for
+from usage_ledger.audit.months import count_quarter, days_of, of_companies, read_for
 from usage_ledger.audit.recount import (
     Counters,
     Quarter,
@@ -33,13 +37,17 @@ from usage_ledger.audit.recount import (
     sums_of,
     without_zeros,
 )
-from usage_ledger.audit.violation import Violation
+from usage_ledger.audit.violation import DAMAGED, Violation
 
 Groups = dict[str, dict[str, Counters]]
-"""Counters by group and name. Groups are those of a day's documents, `users` and `models` of quarters, and
-`user_month` and `company_month`."""
+"""Counters by group and name. Groups are those of a day's documents, its users and who was active, users and
+models of quarters, and `user_month` and `company_month`."""
 
-_OF_DAYS = ("quarters", "totals", "models", "users")
+_OF_DAYS = ("quarters", "totals", "models")
+_USERS = "users"
+_ACTIVE = "active"
+_UNREADABLE = "what cannot be read"
+"""A group that no rows have."""
 
 _TRIES_MAX = 3
 _QUARTER_S = QUARTER.total_seconds()
@@ -91,7 +99,7 @@ class Days:
             wanted = {"kind": kind, "at": {"$gte": time.start, "$lt": time.end}}
             shown = dict.fromkeys(("at", "kind", *fields), 1) if fields else None
             async for document in self._db[ROLLUPS].find(wanted, shown):
-                _merge(stored, document, days)
+                _add(stored, document, days)
         day = start
         while day < end:
             counted = self._counted(day)
@@ -158,8 +166,17 @@ async def _stored(snapshot: UsageSnapshot, within: Span) -> dict[datetime, Group
     stored: dict[datetime, Groups] = {}
     for kind, time, fields in read_for(within):
         async for document in snapshot.documents(kind, time, fields=fields):
-            _merge(stored, document, within)
+            _add(stored, document, within)
     return stored
+
+
+def _add(stored: dict[datetime, Groups], document: Document, within: Span) -> None:
+    """Add a document to what is stored of its days. One that cannot be read is in a group of its own."""
+    try:
+        _merge(stored, document, within)
+    except DAMAGED:
+        of_day = stored.setdefault(max(day_start(document["at"]), within.start), {})
+        of_day[_UNREADABLE] = of_day.get(_UNREADABLE, {}) | {str(document["_id"]): {"documents": 1}}
 
 
 def differences(day: datetime, counted: Mapping[int, Quarter], stored: Groups, first: int) -> list[Violation]:
@@ -169,13 +186,13 @@ def differences(day: datetime, counted: Mapping[int, Quarter], stored: Groups, f
         # The day began before the first row that was counted, so its parts are held against its quarters.
         quarters = stored.get("quarters", {}).values()
         whole, of_usage = sums_of(quarters), sums_of(quarters, of_usage=True)
-        given = {"totals": whole, "models": of_usage, "users": of_usage, "user_month": whole}
+        given = {"totals": whole, "models": of_usage, _USERS: of_usage, "user_month": whole}
         expected |= {name: {"all": sums} for name, sums in given.items()}
         expected["company_month"] = of_companies(stored.get("user_month", {}))
         stored = stored | {name: {"all": sums_of(stored.get(name, {}).values())} for name in given}
         stored = {name: group for name, group in stored.items() if _is_from(name, first)}
         stored["quarters"] = {n: sums for n, sums in stored.get("quarters", {}).items() if int(n) >= first}
-        stored[ACTIVE] = bits_from(first, stored.get(ACTIVE, {}))
+        stored[_ACTIVE] = bits_from(first, stored.get(_ACTIVE, {}))
     return list(_differing(day, stored, expected))
 
 
@@ -187,7 +204,7 @@ def _is_from(group: str, first: int) -> bool:
 def _merge(stored: dict[datetime, Groups], document: Document, within: Span) -> None:
     """Add a document to what is stored of its days; increments that are not folded are such documents too."""
     kind: Kind = document["kind"]
-    if kind in MONTHS:
+    if kind in KINDS_OF_MONTHS:
         for day, key, counters in days_of(document, within):
             _put(stored.setdefault(day, {}).setdefault(kind, {}), key, counters)
         return
@@ -197,33 +214,47 @@ def _merge(stored: dict[datetime, Groups], document: Document, within: Span) -> 
         of_group: dict[str, Counters] = document.get(name) or {}
         for key, counters in of_group.items():
             _put(groups.setdefault(name + suffix, {}), key, counters)
-    active: dict[str, Counters] = document.get(ACTIVE) or {}
-    for name, users in active.items():
-        for key, bits in users.items():
-            add_bits(groups.setdefault(ACTIVE, {}), key, name, bits)
+    if kind in COLUMNS:
+        _merge_users(groups, suffix, document)
+
+
+def _merge_users(groups: Groups, suffix: str, document: Document) -> None:
+    columns = (KEYS, *COLUMNS[document["kind"]])
+    if len({len(document.get(name, ())) for name in columns}) > 1:
+        # Nobody can tell what is whose, so it counts as nothing.
+        return
+    users, active = groups.setdefault(_USERS + suffix, {}), groups.setdefault(_ACTIVE, {})
+    figures = len(FIGURE_FIELDS)
+    for key, counters in users_in(document):
+        named = zip(FIGURE_FIELDS, counters[:figures], strict=True)
+        _put(users, key, {name: value for name, value in named if value})
+        if bits := counters[figures:]:
+            add_bits(active, key, bits)
 
 
 def _put(group: dict[str, Counters], key: str, counters: Counters) -> None:
     known = group.get(key)
+    if not isinstance(counters, dict):
+        raise TypeError(key)
     group[key] = counters if known is None else added(known, counters)
 
 
 def _expected(counted: Mapping[int, Quarter]) -> Groups:
     """Say what the documents of a day must be, from its rows."""
-    groups: Groups = {name: {} for name in (*_OF_DAYS, ACTIVE, "user_month")}
+    groups: Groups = {name: {} for name in (*_OF_DAYS, _USERS, _ACTIVE, "user_month")}
     for number, quarter in counted.items():
         whole = sums_of(quarter.models.values()) | quarter.kinds
         groups["quarters"][str(number)] = whole
         groups["totals"][TOTALS_KEY] = added(groups["totals"].get(TOTALS_KEY, {}), whole)
-        ((name, bit),) = active_bits(1 << number)
+        bits = active_bits(1 << number)
         for key, sums in quarter.users.items():
-            _put(groups["users"], key, sums)
+            _put(groups[_USERS], key, sums)
             if sums.get("n"):
-                add_bits(groups[ACTIVE], key, name, bit)
+                add_bits(groups[_ACTIVE], key, bits)
         count_quarter(groups["user_month"], quarter)
         for model, sums in quarter.models.items():
             _put(groups["models"], model, sums)
-        groups[f"users of quarter {number}"] = quarter.users
+        groups[f"{_USERS} of quarter {number}"] = quarter.users
         groups[f"models of quarter {number}"] = quarter.models
     groups["company_month"] = of_companies(groups["user_month"])
     return groups

@@ -6,8 +6,9 @@ from datetime import datetime
 from common.mongo.client import Document
 from common.usage_rollup import (
     DAY,
+    KINDS_OF_DAYS,
+    KINDS_OF_MONTHS,
     Kind,
-    OwnerKind,
     Span,
     day_start,
     escape,
@@ -17,22 +18,17 @@ from common.usage_rollup import (
 )
 from usage_ledger.audit.recount import Counters, Quarter, added
 
-MONTHS: tuple[OwnerKind, ...] = ("user_month", "company_month")
-"""Also the names of what is counted of a day: counters by user key, and by escaped company."""
-
-_KINDS: tuple[Kind, ...] = ("day", "day_users", "quarter_users")
-
 
 def read_for(within: Span) -> Iterator[tuple[Kind, Span, tuple[str, ...]]]:
     """Name the kinds of documents that count whole days, each with their time and the fields to read."""
-    for kind in _KINDS:
+    for kind in KINDS_OF_DAYS:
         yield kind, within, ()
     start = month_start(within.start)
     fields: tuple[str, ...] = ()
     if month_start(within.end - DAY) == start:
         days = (within.end - within.start) // DAY
         fields = ("owner", "company", *(f"days.{within.start.day + number}" for number in range(days)))
-    for kind in MONTHS:
+    for kind in KINDS_OF_MONTHS:
         yield kind, Span(start, within.end), fields
 
 

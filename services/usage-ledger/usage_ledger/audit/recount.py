@@ -1,10 +1,10 @@
 """Counts rows as the rollups have them, but from the shapes alone, not by the code that makes rollups."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from common.mongo.client import Document
-from common.usage_rollup import QUARTERS_PER_DAY, USAGE_KINDS, active_bits, escape, user_key
+from common.usage_rollup import ACTIVE_FIELDS, QUARTERS_PER_DAY, USAGE_KINDS, active_bits, escape, user_key
 
 _WHOLE_DAY = (1 << QUARTERS_PER_DAY) - 1
 
@@ -50,18 +50,19 @@ def add_row(quarter: Quarter, row: Document) -> None:
             kinds[f"t_{kind}"] = kinds.get(f"t_{kind}", 0) + row["tokens"]
 
 
-def add_bits(users: dict[str, Counters], key: str, name: str, bits: int) -> None:
+def add_bits(users: dict[str, Counters], key: str, bits: Sequence[int]) -> None:
     """Add quarters in which a user had a run: sets of bits, by the user and by `a0` or `a1`."""
-    sums = users.setdefault(key, {})
-    sums[name] = sums.get(name, 0) | bits
+    for name, more in zip(ACTIVE_FIELDS, bits, strict=True):
+        if more:
+            sums = users.setdefault(key, {})
+            sums[name] = sums.get(name, 0) | more
 
 
 def bits_from(first: int, users: Mapping[str, Counters]) -> dict[str, Counters]:
     """Leave out the quarters of the day before a quarter."""
-    wanted = dict(active_bits(_WHOLE_DAY >> first << first))
-    return {
-        key: {name: bits & wanted.get(name, 0) for name, bits in sums.items()} for key, sums in users.items()
-    }
+    from_first = zip(ACTIVE_FIELDS, active_bits(_WHOLE_DAY >> first << first), strict=True)
+    wanted = [(name, mask) for name, mask in from_first if mask]
+    return {key: {name: sums.get(name, 0) & mask for name, mask in wanted} for key, sums in users.items()}
 
 
 def added(known: Mapping[str, int], more: Mapping[str, int]) -> Counters:

@@ -24,6 +24,8 @@ class Pairs:
 
     def add_row(self, row: Document) -> Iterable[Violation]:
         run_id = row["run_id"]
+        if not isinstance(run_id, str):
+            raise TypeError("run_id")
         run = self._runs.pop(run_id, None)
         if run is None or row["kind"] == "correction" or row["provisional"]:
             self._exceptions.add(run_id)

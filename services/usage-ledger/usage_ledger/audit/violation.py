@@ -22,6 +22,10 @@ CODES: dict[Code, str] = {
 }
 
 
+DAMAGED = (KeyError, TypeError, ValueError, AttributeError)
+"""What comes of a document that lacks a field, or has another type in it."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Violation:
     """A broken promise, with the ids that lead to it."""

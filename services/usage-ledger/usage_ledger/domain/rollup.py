@@ -1,11 +1,12 @@
 """From rows to what they add to the rollups."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 from common.usage_rollup import (
-    ACTIVE,
+    COLUMNS,
+    FIGURE_FIELDS,
     TOTALS_KEY,
     USAGE_KINDS,
     Document,
@@ -22,11 +23,13 @@ from common.usage_rollup import (
     row_counters,
     row_figures,
     shard_of,
+    user_columns,
     user_key,
+    users_in,
 )
 from usage_ledger.domain.transaction import Transaction
 
-_GROUPS = ("quarters", "totals", "models", "users", ACTIVE, "days")
+_GROUPS = ("quarters", "totals", "models", "days")
 _HEAD = ("_id", "kind", "at", "owner", "company")
 
 
@@ -52,13 +55,11 @@ def _add_row(parts: "_Parts", row: Transaction) -> None:
         return
     stored, model = figures.stored(), escape(row.details["model"])
     parts.add(day, "models", model, stored)
+    bits = active_bits(1 << quarter) if figures.runs else (0, 0)
     of_users = parts.document("day_users", day_start(row.at), key)
-    parts.add(of_users, "users", key, stored)
-    if figures.runs:
-        for name, bits in active_bits(1 << quarter):
-            parts.add(of_users, ACTIVE, name, {key: bits})
+    parts.add_user(of_users, key, (*figures.counters(), *bits))
     of_quarter = parts.document("quarter_users", quarter_start(row.at), key)
-    parts.add(of_quarter, "users", key, stored)
+    parts.add_user(of_quarter, key, figures.counters())
     parts.add(of_quarter, "models", model, stored)
 
 
@@ -84,14 +85,34 @@ def merged(parts: Iterable[Document]) -> list[Document]:
         for group in _GROUPS:
             for name, stored in part.get(group, {}).items():
                 sums.add(target, group, name, stored)
+        if part["kind"] in COLUMNS:
+            for key, counters in users_in(part):
+                sums.add_user(target, key, counters)
     return sums.documents()
 
 
+def without_day(parts: Iterable[Document], day: datetime) -> list[Document]:
+    """Leave out what documents have of a UTC day, given by its start."""
+    kept: list[Document] = []
+    for part in parts:
+        if "owner" not in part:
+            if day_start(part["at"]) != day:
+                kept.append(part)
+            continue
+        days: Document = part.get("days", {})
+        if part["at"] == month_start(day):
+            days = {number: counters for number, counters in days.items() if number != str(day.day)}
+        if days:
+            kept.append(part | {"days": days})
+    return kept
+
+
 class _Parts:
-    """Documents being added up: maps of counters, and of sets of bits."""
+    """Documents being added up: maps of counters, and what users have."""
 
     def __init__(self) -> None:
         self._documents: dict[str, Document] = {}
+        self._users: dict[str, dict[str, Sequence[int]]] = {}
 
     def document(self, kind: Kind, at: datetime, key: str) -> Document:
         document_name = document_id(kind, at, shard_of(kind, key))
@@ -108,8 +129,25 @@ class _Parts:
     def add(self, document: Document, group: str, name: str, stored: dict[str, int]) -> None:
         counters = document.setdefault(group, {}).setdefault(name, {})
         for field, value in stored.items():
-            before = counters.get(field, 0)
-            counters[field] = before | value if group == ACTIVE else before + value
+            counters[field] = counters.get(field, 0) + value
+
+    def add_user(self, document: Document, key: str, counters: Sequence[int]) -> None:
+        users = self._users.setdefault(document["_id"], {})
+        known = users.get(key)
+        users[key] = counters if known is None else _joined(known, counters)
 
     def documents(self) -> list[Document]:
-        return list(self._documents.values())
+        return [self._written(document) for document in self._documents.values()]
+
+    def _written(self, document: Document) -> Document:
+        kind = document["kind"]
+        if kind not in COLUMNS:
+            return document
+        return document | user_columns(kind, self._users.get(document["_id"], {}))
+
+
+def _joined(known: Sequence[int], more: Sequence[int]) -> list[int]:
+    """Add figures up, and join the sets of quarters behind them."""
+    figures = len(FIGURE_FIELDS)
+    pairs = list(zip(known, more, strict=True))
+    return [*(a + b for a, b in pairs[:figures]), *(a | b for a, b in pairs[figures:])]

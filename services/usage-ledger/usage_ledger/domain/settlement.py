@@ -67,12 +67,6 @@ class Decision:
     differing: tuple[str, ...] = ()
 
 
-def check_run(run: FinishedRun) -> None:
-    """Raise Malformed for figures that no run can have and no database can add."""
-    if run.usage.total_tokens > TOKENS_MAX:
-        raise Malformed(f"run {run.run_id} reports more tokens than there are")
-
-
 def settle(
     runs: Iterable[FinishedRun],
     *,
@@ -84,12 +78,14 @@ def settle(
     """Decide on a batch: `accounts` by user and `settled` by run are what is stored now.
 
     Repeats, within the batch or of what is settled, book nothing; they still close a hold that is open.
+    Raises Malformed for figures that no run can have and no database can add.
     """
     known = dict(settled)
     books: dict[str, _Book] = {}
     booked: list[str] = []
     differing: list[str] = []
     for run in runs:
+        _check(run)
         book = books.get(run.user_id) or _open_book(run, accounts.get(run.user_id), terms, at)
         books[run.user_id] = book
         before = known.get(run.run_id)
@@ -115,6 +111,13 @@ def settle(
         booked=tuple(booked),
         differing=tuple(differing),
     )
+
+
+def _check(run: FinishedRun) -> None:
+    usage = run.usage
+    # Each of them is added up in the rollups.
+    if max(usage.total_tokens, usage.cached_tokens, usage.reasoning_tokens) > TOKENS_MAX:
+        raise Malformed(f"run {run.run_id} reports more tokens than there are")
 
 
 class _Book:

@@ -7,7 +7,7 @@ from common.amqp.delivery import Delivery, Done, Outcome
 from common.errors import Unavailable
 from common.events.runs import RunFinishedV1
 from common.log import get_logger
-from usage_ledger.domain.settlement import FinishedRun, check_run
+from usage_ledger.domain.settlement import FinishedRun
 from usage_ledger.store.conflicts import Contended
 from usage_ledger.store.settlements import Settlements
 
@@ -56,10 +56,9 @@ class SettleRuns:
 
 
 def _run_of(delivery: Delivery) -> FinishedRun:
-    """Read the event. Raises Malformed for impossible figures."""
     event = delivery.message
     assert isinstance(event, RunFinishedV1)
-    run = FinishedRun(
+    return FinishedRun(
         run_id=event.run_id,
         thread_id=event.thread_id,
         user_id=event.user_id,
@@ -73,5 +72,3 @@ def _run_of(delivery: Delivery) -> FinishedRun:
         reason=f"run {event.status}",
         attempt=event.attempt,
     )
-    check_run(run)
-    return run

@@ -9,8 +9,9 @@ from common.metrics import LEDGER_SWEPT
 from usage_ledger.domain.account import Hold
 from usage_ledger.domain.recovery import EXTENSION, RunRecord, action_for, estimated, finished
 from usage_ledger.store.accounts import Accounts
-from usage_ledger.store.conflicts import until_current
+from usage_ledger.store.conflicts import is_away, until_current
 from usage_ledger.store.holds import ExpiredHolds
+from usage_ledger.store.runs import RunRecords
 from usage_ledger.store.settlements import Settlements
 
 log = get_logger()
@@ -24,6 +25,7 @@ class SweepHolds:
     def __init__(
         self,
         expired: ExpiredHolds,
+        runs: RunRecords,
         accounts: Accounts,
         settlements: Settlements,
         clock: Clock,
@@ -33,6 +35,7 @@ class SweepHolds:
         accounts_max: int = 100,
     ) -> None:
         self._expired = expired
+        self._runs = runs
         self._accounts = accounts
         self._settlements = settlements
         self._clock = clock
@@ -47,16 +50,32 @@ class SweepHolds:
             found = await until_current(self._find)
             if not found:
                 break
-            run_ids = [hold.run_id for _, hold in found]
-            runs = await until_current(lambda ids=run_ids: self._expired.runs(ids))
-            settled = await until_current(lambda ids=run_ids: self._settlements.settled(set(ids)))
-            for user_id, hold in found:
-                await self._end(user_id, hold, runs.get(hold.run_id), is_settled=hold.run_id in settled)
+            await self._sweep(found)
             swept += len(found)
         return swept
 
     async def _find(self) -> list[tuple[str, Hold]]:
         return await self._expired.find(now=self._clock.now(), accounts_max=self._accounts_max)
+
+    async def _sweep(self, found: list[tuple[str, Hold]]) -> None:
+        try:
+            run_ids = [hold.run_id for _, hold in found]
+            runs = await until_current(lambda: self._runs.named(run_ids))
+            settled = await until_current(lambda: self._settlements.settled(set(run_ids)))
+            for user_id, hold in found:
+                await self._end(user_id, hold, runs.get(hold.run_id), is_settled=hold.run_id in settled)
+        except Exception as error:
+            if is_away(error):
+                raise
+            # The edge: what cannot be read or booked must not keep other holds from their ends.
+            if len(found) > 1:
+                for one in found:
+                    await self._sweep([one])
+                return
+            user_id, hold = found[0]
+            log.exception("hold_not_swept", run_id=hold.run_id)
+            # Whoever mends the run finds its hold as it was; until then it is tried once a minute.
+            await self._accounts.extend_hold(hold, user_id=user_id, expires_at=self._clock.now() + EXTENSION)
 
     async def _end(self, user_id: str, hold: Hold, run: RunRecord | None, *, is_settled: bool) -> None:
         now = self._clock.now()

@@ -28,6 +28,11 @@ class Contended(Unavailable):
     """Others changed the same accounts all the time."""
 
 
+def is_away(error: Exception) -> bool:
+    """Tell whether the database does not answer: then it is of no use to try less at once."""
+    return isinstance(error, Unavailable) and not isinstance(error, Contended)
+
+
 @contextmanager
 def translated() -> Generator[None]:
     """Turn the driver's errors into Outdated, Unavailable, or what they are (a bug)."""

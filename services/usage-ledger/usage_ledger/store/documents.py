@@ -3,7 +3,7 @@
 from dataclasses import asdict
 from typing import Any
 
-from common.account_search import normalized, search_words
+from common.account_search import search_words, sort_name
 from common.events.envelope import Company, TokenUsage
 from common.mongo.client import Document
 from usage_ledger.domain.account import CLOSED_RUNS_MAX, Account, Hold, Profile
@@ -12,6 +12,17 @@ from usage_ledger.domain.settlement import Settled
 from usage_ledger.domain.transaction import Transaction
 
 _QUOTA_FIELDS = ("quota", "quota_at", "quota_event")
+_ROW_FIELDS = (
+    "user_id",
+    "kind",
+    "tokens",
+    "balance_before",
+    "balance_after",
+    "sequence",
+    "actor",
+    "reason",
+    "at",
+)
 RUN_FIELDS = (
     "thread_id",
     "user_id",
@@ -67,13 +78,18 @@ def account_of(document: Document) -> Account:
         quota_at=document.get("quota_at"),
         quota_event=document.get("quota_event"),
         sequence=document["sequence"],
-        holds=tuple(Hold(**hold) for hold in document["holds"]),
+        holds=holds_of(document),
         closed_run_ids=tuple(document["closed_run_ids"]),
         granted_at=document["granted_at"],
         refused_at=document["refused_at"],
         created_at=document["created_at"],
         last_active_at=document["last_active_at"],
     )
+
+
+def holds_of(document: Document) -> tuple[Hold, ...]:
+    """Read the holds of an account."""
+    return tuple(Hold(**hold) for hold in document["holds"])
 
 
 def profile_fields(profile: Profile) -> Document:
@@ -86,7 +102,7 @@ def profile_fields(profile: Profile) -> Document:
         "email_key": profile.email.strip().lower() if profile.email else None,
         "company": company_document(company),
         "search": search_words(*words, *((company.id, company.name) if company else ())),
-        "sort_name": normalized(profile.name or profile.email or profile.user_id),
+        "sort_name": sort_name(profile.name or profile.email or profile.user_id),
     }
 
 
@@ -102,18 +118,20 @@ def row_document(row: Transaction) -> Document:
     """Write a document of `transactions`; the details of its kind stand beside the common fields."""
     return {
         "_id": row.id,
-        "user_id": row.user_id,
         "company": company_document(row.company),
-        "kind": row.kind,
-        "tokens": row.tokens,
-        "balance_before": row.balance_before,
-        "balance_after": row.balance_after,
-        "sequence": row.sequence,
-        "actor": row.actor,
-        "reason": row.reason,
-        "at": row.at,
+        **{name: getattr(row, name) for name in _ROW_FIELDS},
         **row.details,
     }
+
+
+def row_of(document: Document) -> Transaction:
+    details = document.keys() - {"_id", "company", *_ROW_FIELDS}
+    return Transaction(
+        id=document["_id"],
+        company=company_of(document["company"]),
+        **{name: document[name] for name in _ROW_FIELDS},
+        details={name: document[name] for name in details},
+    )
 
 
 def settled_of(row: Document, *, corrected: bool) -> Settled:

@@ -30,8 +30,9 @@ class Settlements:
     async def book(self, runs: Sequence[FinishedRun]) -> None:
         """Book all of the runs in one database transaction.
 
-        Raises Unavailable (the database is away; Contended: too much moves at once). Nothing is booked
-        then, or the outcome is unknown; booking again is always right.
+        Raises Malformed (figures that no run can have; nothing is booked) and Unavailable (the database is
+        away; Contended: too much moves at once). Nothing is booked then, or the outcome is unknown;
+        booking again is always right.
         """
         decision = await until_current(lambda: self._book(runs))
         LEDGER_SETTLED.labels(result="booked").inc(len(decision.booked))
