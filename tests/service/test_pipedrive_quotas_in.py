@@ -1,21 +1,16 @@
-"""Quotas from Pipedrive to the ledger: through webhooks, in any shape and any order."""
+"""Quotas from Pipedrive to the ledger: through webhooks, in any shape."""
 
-import asyncio
 from collections.abc import AsyncGenerator
-from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
 
 import orjson
 import pytest
 
 from common.integration_inbox import InboxRow
-from gateway.integration.identity import webhook_id
-from pipedrive_sync.domain.decide import Apply, InForce, Policy, Wait, decide
-from pipedrive_sync.domain.notice import QuotaNotice
-from pipedrive_sync.domain.webhook import read_webhook
+from pipedrive_sync.store.inbox import Result
 from simulators.pipedrive.clock import event_time
 from simulators.pipedrive.faults import ApiFault
-from simulators.pipedrive.records import Change
-from simulators.pipedrive.webhook_shapes import webhook_body
 from support.crm import QUOTA, USER_ID, CrmOnTrial, crm_on
 from support.ledger import user
 
@@ -102,6 +97,53 @@ class TestWhatCannotBeApplied:
         assert await crm.balance("u1") == 6_000
 
 
+class TestADecisionOnWhatWaits:
+    @pytest.fixture
+    async def person(self, crm: CrmOnTrial) -> int:
+        person = crm.person("Ann", **{USER_ID: "u1", QUOTA: 5_000})
+        await crm.settle()
+        crm.clock.pass_s(1)
+        crm.edit([person], -5)
+        await crm.settle()
+        return person
+
+    async def replaced_by(self, crm: CrmOnTrial, person: int, value: int) -> None:
+        crm.clock.pass_s(1)
+        crm.edit([person], value)
+        await crm.settle()
+
+    @pytest.mark.parametrize("decided", [{"action": "apply", "quota": 7_000}, {"action": "dismiss"}])
+    async def test_is_nothing_to_what_came_after_it(
+        self, crm: CrmOnTrial, person: int, decided: dict[str, Any]
+    ):
+        version = (await what_waits(crm, person))["version_event"]
+        await self.replaced_by(crm, person, -6)
+        newer = await what_waits(crm, person)
+        result = await decide_what_waits(crm, person, version=version, **decided)
+        assert result is not None
+        assert (result.status, result.why) == ("stale", "something newer waits")
+        assert (await crm.decisions())["stale"] == 1
+        assert await what_waits(crm, person) == newer
+        assert await crm.balance("u1") == 5_000
+
+    @pytest.mark.parametrize(
+        ("decided", "balance"), [({"action": "apply", "quota": 7_000}, 7_000), ({"action": "dismiss"}, 5_000)]
+    )
+    async def test_is_carried_out_while_it_is_the_one_that_waits(
+        self, crm: CrmOnTrial, person: int, decided: dict[str, Any], balance: int
+    ):
+        version = (await what_waits(crm, person))["version_event"]
+        await decide_what_waits(crm, person, version=version, **decided)
+        assert await crm.waiting() == {}
+        assert await crm.balance("u1") == balance
+
+    async def test_that_names_no_version_is_about_whatever_waits(self, crm: CrmOnTrial, person: int):
+        await self.replaced_by(crm, person, -6)
+        await decide_what_waits(crm, person, action="apply", quota=7_000)
+        assert await crm.waiting() == {}
+        assert await crm.balance("u1") == 7_000
+
+
 class TestClearedField:
     @pytest.mark.parametrize("form", ["null", "absent"])
     @pytest.mark.parametrize(("policy", "balance"), [("keep", 5_000), ("default", 700), ("suspend", 0)])
@@ -115,6 +157,23 @@ class TestClearedField:
             await crm.settle()
             await crm.pass_time(60)
             await crm.api.reconcile.full()
+            assert await crm.balance("u1") == balance
+            assert await crm.waiting() == {}
+
+    @pytest.mark.parametrize(("policy", "balance"), [("keep", 5_000), ("default", 700), ("suspend", 0)])
+    async def test_so_does_one_that_waits_for_its_user_where_nothing_can_be_read(
+        self, db_url: str, policy, balance
+    ):
+        async with crm_on(db_url, pipedrive_token="", pipedrive_on_cleared=policy, token_grant=700) as crm:
+            for quota in ("5000", ""):
+                said = {"int": {"email": "ada@example.org"}}
+                await crm.http.post("/int/tokens", params={"id": "pd:8", "quota": quota}, json=said)
+                await crm.empty_queue()
+                crm.clock.pass_s(1)
+            assert await crm.waiting() == {"person:8": "unknown_person"}
+            await crm.ledger.ledger.accounts.open(user("u1"))
+            crm.clock.pass_s(3_600)
+            await crm.parts.retry.once()
             assert await crm.balance("u1") == balance
             assert await crm.waiting() == {}
 
@@ -147,7 +206,43 @@ class TestMergesAndDeletions:
             await crm.api.reconcile.full()
             assert await crm.balance("u1") == balance
 
-    async def test_a_late_webhook_of_a_deleted_person_changes_nothing(self, crm: CrmOnTrial):
+    async def test_a_late_webhook_of_a_deleted_person_waits_since_nobody_can_be_asked(self, crm: CrmOnTrial):
+        person = await self.deleted_before_an_edit_comes(crm)
+        assert await crm.balance("u1") == 5_000
+        assert await crm.parts.stores.people.all_linked() == {}
+        waits = {f"person:{person}": "not_in_pipedrive"}
+        assert await crm.waiting() == waits
+        # That the person is gone may be told once more, as of another time.
+        gone = await crm.parts.stores.people.find(person)
+        assert gone is not None
+        assert gone.gone_at is not None
+        for at in (crm.clock.now() - timedelta(hours=1), crm.clock.now()):
+            await forge(crm, person, 0, action="delete", at=at)
+            assert await crm.waiting() == waits
+            found = await crm.parts.stores.people.find(person)
+            assert found is not None
+            assert found.gone_at == max(gone.gone_at, at)
+        await decide_what_waits(crm, person, action="apply")
+        assert await crm.balance("u1") == 6_000
+        assert await crm.parts.stores.people.all_linked() == {}
+        assert await crm.waiting() == {}
+
+    async def test_a_late_webhook_is_nothing_to_a_user_with_a_new_person(self, crm: CrmOnTrial):
+        person = await self.deleted_before_an_edit_comes(crm)
+        other = crm.person("Ann again", **{USER_ID: "u1", QUOTA: 7_000})
+        await crm.settle()
+        await decide_what_waits(crm, person, action="apply")
+        assert await crm.balance("u1") == 7_000
+        assert await crm.parts.stores.people.all_linked() == {other: "u1"}
+        assert await crm.waiting() == {}
+
+    async def test_a_late_webhook_changes_nothing_where_a_deletion_suspends(self, db_url: str):
+        async with crm_on(db_url, pipedrive_on_deleted="suspend") as crm:
+            await self.deleted_before_an_edit_comes(crm)
+            assert await crm.balance("u1") == 0
+            assert await crm.waiting() == {}
+
+    async def deleted_before_an_edit_comes(self, crm: CrmOnTrial) -> int:
         person = crm.person("Ann", **{USER_ID: "u1", QUOTA: 5_000})
         await crm.settle()
         crm.simulator.faults.webhooks.delay_s_max = 100
@@ -158,8 +253,7 @@ class TestMergesAndDeletions:
         company.delete(company.persons[person], by=crm.simulator.by_hand)
         await crm.settle()
         await crm.pass_time(120)
-        assert await crm.parts.stores.people.all_linked() == {}
-        assert await crm.balance("u1") == 5_000
+        return person
 
 
 class TestTrust:
@@ -231,141 +325,17 @@ async def test_what_comes_before_setup_is_not_lost(db_url: str):
         assert await crm.balance("u1") == 5_000
 
 
-@dataclass
-class State:
-    """All that is left in the end: quota, balance, grant and version of users, what waits, who is who."""
-
-    accounts: dict[str, tuple[int, int, int, str]]
-    waiting: dict[str, str]
-    linked: dict[int, str]
-
-
-class TestOrder:
-    """Any order of the same notifications, with any repeats, ends as in order."""
-
-    def recorded(self, crm: CrmOnTrial, count: int) -> list[InboxRow]:
-        """Changes of twenty people, as webhooks: raises and cuts, the same value again, cleared, nonsense."""
-        people = [crm.person(f"P{n}", **{USER_ID: f"u{n}", QUOTA: 100}) for n in range(20)]
-        while len(crm.simulator.changes) < count:
-            crm.clock.pass_s(crm.random.choice([0.001, 0.01, 0.7, 3]))
-            n = len(crm.simulator.changes)
-            crm.edit([crm.random.choice(people)], crm.random.choice([n, 2 * n, n % 7, None, -n]))
-        return [webhook_row(crm, change) for change in crm.simulator.changes]
-
-    async def state_after(self, crm: CrmOnTrial, rows: list[InboxRow]) -> State:
-        """Handle these messages, twenty at a time."""
-        inbox = {row.id: row.document() for row in rows}
-        await crm.ledger.db["int_inbox"].insert_many(inbox.values())
-        for start in range(0, len(rows), 20):
-            await asyncio.gather(*(crm.parts.handle.handle(row) for row in rows[start : start + 20]))
-        found = await crm.ledger.db["accounts"].find().to_list(None)
-        accounts = {a["_id"]: (a["quota"], a["balance"], a["token_grant"], a["quota_event"]) for a in found}
-        return State(accounts, await crm.waiting(), await crm.parts.stores.people.all_linked())
-
-    def state_in_order(self, crm: CrmOnTrial, rows: list[InboxRow], policy: Policy) -> State:
-        """Decide one after the other, as it happened; nobody has used anything."""
-        state = State({}, {}, {})
-        in_force: dict[str, InForce] = {}
-        for row in rows:
-            notice = read_webhook(row, keys=crm.parts.known.keys, ourselves=crm.parts.known.ourselves)
-            assert isinstance(notice, QuotaNotice)
-            user_id, person_id = notice.subject.user_ref, notice.subject.person_id
-            assert user_id is not None
-            assert person_id is not None
-            match decide(notice, in_force.get(user_id, InForce()), policy):
-                case Apply(tokens=tokens):
-                    in_force[user_id] = InForce(quota=tokens, version=notice.version)
-                    state.accounts[user_id] = (tokens, tokens, tokens, notice.version.event)
-                    state.linked[person_id] = user_id
-                    state.waiting.pop(notice.subject.key, None)
-                case Wait(why=why):
-                    state.waiting[notice.subject.key] = why
-                case _:
-                    pass
-        return state
-
-    @pytest.mark.timeout(300)
-    @pytest.mark.parametrize("seed", [1, 2, 3])
-    async def test_a_thousand_shuffled_with_duplicates_without_a_look_at_pipedrive(
-        self, db_url: str, seed: int
-    ):
-        async with crm_on(db_url, pipedrive_token="") as crm:
-            crm.random.seed(seed)
-            rows = self.recorded(crm, 1_000)
-            shuffled = [*rows, *crm.random.choices(rows, k=200)]
-            crm.random.shuffle(shuffled)
-            policy = Policy(on_cleared="keep", default_quota=0, confirm_factor=2, can_ask=False)
-            in_order = self.state_in_order(crm, rows, policy)
-            assert await self.state_after(crm, shuffled) == in_order
-            assert len(in_order.accounts) == 20
-            assert in_order.waiting
-            await crm.ledger.settle_down()
-            assert await crm.ledger.violations() == []
-
-    async def test_with_both_kinds_of_times_and_reading_the_end_is_what_pipedrive_shows(self, db_url: str):
-        async with crm_on(
-            db_url, limits={"burst": 1_000, "daily_tokens": 10**6}, pipedrive_budget_share=1
-        ) as crm:
-            faults = crm.simulator.faults.webhooks
-            faults.copies, faults.is_shuffled, faults.delay_s_max, faults.timestamps = 2, True, 120, "epoch"
-            people = [crm.person(f"P{n}", **{USER_ID: f"u{n}", QUOTA: 100}) for n in range(10)]
-            for n in range(100):
-                crm.clock.pass_s(crm.random.choice([0.001, 0.3, 2]))
-                crm.edit([crm.random.choice(people)], n)
-            await crm.pass_time(200, writes=False)
-            shown = {f"u{n}": crm.shown(person, QUOTA) for n, person in enumerate(people)}
-            assert {user_id: await crm.balance(user_id) for user_id in shown} == shown
-
-    @pytest.mark.parametrize("seed", [1, 2, 3])
-    async def test_with_people_who_are_merged_and_deleted_the_end_is_what_pipedrive_shows(
-        self, db_url: str, seed: int
-    ):
-        limits = {"burst": 1_000, "daily_tokens": 10**6}
-        async with crm_on(
-            db_url, limits=limits, pipedrive_budget_share=1, pipedrive_on_deleted="suspend"
-        ) as crm:
-            crm.random.seed(seed)
-            faults, company = crm.simulator.faults.webhooks, crm.simulator.company
-            people = [crm.person(f"P{n}", **{USER_ID: f"u{n}", QUOTA: 100}) for n in range(12)]
-            await crm.pass_time(30)
-            faults.copies, faults.is_shuffled, faults.delay_s_max = 2, True, 60
-            there = dict(enumerate(people))
-            for turn in range(120):
-                crm.clock.pass_s(crm.random.choice([0.001, 0.3, 2]))
-                crm.edit([crm.random.choice(list(there.values()))], 100 + turn % 90)
-                if turn % 40 == 20:
-                    number = crm.random.choice(list(there))
-                    company.delete(company.persons[there.pop(number)], by=crm.simulator.by_hand)
-                if turn % 40 == 30:
-                    number = crm.random.choice(list(there))
-                    loser, there[number] = there[number], crm.person(f"Winner {turn}")
-                    winner = company.persons[there[number]]
-                    company.merge(company.persons[loser], winner, by=crm.simulator.by_hand)
-                    crm.clock.pass_s(1)
-                    crm.edit([winner.id], 500 + turn)
-            await crm.pass_time(200, writes=False)
-            shown = {f"u{n}": crm.shown(there[n], QUOTA) if n in there else 0 for n in range(12)}
-            assert {user_id: await crm.balance(user_id) for user_id in shown} == shown
-            assert await crm.waiting() == {}
-
-
-def webhook_row(crm: CrmOnTrial, change: Change) -> InboxRow:
-    body = webhook_body(
-        change,
-        crm.simulator.company.fields,
-        company_id=crm.simulator.company.id,
-        webhook_id=1,
-        owner_id=1,
-        attempt=1,
-    )
-    text = orjson.dumps(body).decode()
-    return InboxRow(
-        id=webhook_id(text), channel="webhook", received_at=crm.clock.now(), body=text, actor="pipedrive"
-    )
-
-
-async def forge(crm: CrmOnTrial, person_id: int, quota: int, *, user_id: str | None = None) -> None:
+async def forge(
+    crm: CrmOnTrial,
+    person_id: int,
+    quota: int,
+    *,
+    user_id: str | None = None,
+    action: str = "change",
+    at: datetime | None = None,
+) -> None:
     """Post a webhook that Pipedrive never sent, with the right password."""
+    at = at or crm.clock.now()
     company = crm.simulator.company
     key, user_key = (company.field_named(title).code for title in (QUOTA, USER_ID))
     fields = {key: {"type": "double", "value": quota}}
@@ -375,13 +345,13 @@ async def forge(crm: CrmOnTrial, person_id: int, quota: int, *, user_id: str | N
         "data": {"id": person_id, "name": "Ann", "custom_fields": fields},
         "previous": {"custom_fields": {key: None}},
         "meta": {
-            "action": "change",
+            "action": action,
             "entity": "person",
             "entity_id": str(person_id),
             "company_id": str(company.id),
             "user_id": "1",
-            "id": f"forged-{quota}",
-            "timestamp": event_time(crm.clock.now()),
+            "id": f"forged-{quota}-{at.timestamp()}",
+            "timestamp": event_time(at),
             "change_source": "app",
             "version": "2.0",
         },
@@ -389,3 +359,20 @@ async def forge(crm: CrmOnTrial, person_id: int, quota: int, *, user_id: str | N
     answer = await crm.http.post("/int/pipedrive/webhooks", json=body)
     assert answer.status_code == 200
     await crm.settle()
+
+
+async def what_waits(crm: CrmOnTrial, person_id: int) -> dict[str, Any]:
+    (row,) = await crm.ledger.db["crm_waiting"].find({"_id": f"person:{person_id}"}).to_list(None)
+    return row
+
+
+async def decide_what_waits(crm: CrmOnTrial, person_id: int, **decided: Any) -> Result | None:
+    """Do what an operator does who looked at it."""
+    row = InboxRow(
+        id="resolution",
+        channel="resolution",
+        received_at=crm.clock.now(),
+        body=orjson.dumps({"key": f"person:{person_id}", **decided}).decode(),
+        actor="op",
+    )
+    return await crm.parts.handle.handle(row)

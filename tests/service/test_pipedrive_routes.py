@@ -157,7 +157,16 @@ class TestTokens:
         assert await crm.account("u1") is None
 
     @pytest.mark.parametrize(
-        "query", ["", "?id=u1", "?quota=5", "?id=&quota=5", "?id=%00&quota=5", f"?id={'x' * 201}&quota=5"]
+        "query",
+        [
+            "",
+            "?id=u1",
+            "?quota=5",
+            "?id=&quota=5",
+            "?id=%20&quota=5",
+            "?id=%00&quota=5",
+            f"?id={'x' * 201}&quota=5",
+        ],
     )
     async def test_missing_or_malformed_parameters_are_400_and_leave_nothing(self, crm: CrmOnTrial, query):
         answer = await crm.http.post(f"/int/tokens{query}")
@@ -198,7 +207,12 @@ class TestWebhooks:
         assert row["copies"] == 2
 
     @pytest.mark.parametrize(
-        "body", [b"", b"{", b"null", b"[]", b"\xff", orjson.dumps({"meta": {"id": {"$gt": ""}}})]
+        "body",
+        [b"", b"{", b"null", b"[]", b"\xff"]
+        + [
+            orjson.dumps({"meta": meta})
+            for meta in ({"id": {"$gt": ""}}, {"id": "1", "entity": ["person"]}, {"id": "1", "entity": {}})
+        ],
     )
     async def test_nonsense_is_taken_and_recorded_since_refusing_it_would_cost_a_ban(
         self, crm: CrmOnTrial, body
@@ -257,6 +271,7 @@ class TestOperator:
         (item,) = listed["items"]
         assert (item["id"], item["why"], item["value"]) == (f"person:{person}", "unknown_person", "-5")
         assert (item["person_id"], item["emails"], item["name"]) == (person, ["ada@example.org"], "Ada")
+        assert item["version"] == await version_that_waits(crm, person)
 
     async def test_it_is_applied_in_the_operators_name(self, crm: CrmOnTrial, operator: httpx.AsyncClient):
         await crm.ledger.ledger.accounts.open(user("u9"))
@@ -265,7 +280,7 @@ class TestOperator:
         async with queue_running(crm):
             answer = await operator.post(
                 "/dashboard/integration/waiting",
-                json={"id": f"person:{person}", "action": "apply", "user_id": "u9"},
+                json={**await seen(operator), "action": "apply", "user_id": "u9"},
             )
         assert (answer.status_code, answer.json()["status"]) == (200, "applied")
         (row,) = await crm.ledger.rows(kind="quota")
@@ -274,28 +289,63 @@ class TestOperator:
         assert await crm.parts.stores.people.all_linked() == {person: "u9"}
 
     async def test_what_is_no_quota_is_replaced_by_one(self, crm: CrmOnTrial, operator: httpx.AsyncClient):
-        person = crm.person("Ann", **{USER_ID: "u1", QUOTA: -5})
+        crm.person("Ann", **{USER_ID: "u1", QUOTA: -5})
         await crm.settle()
-        body = {"id": f"person:{person}", "action": "apply", "quota": 500}
+        body = {**await seen(operator), "action": "apply", "quota": 500}
         async with queue_running(crm):
             assert (await operator.post("/dashboard/integration/waiting", json=body)).json()["quota"] == 500
         assert await crm.balance("u1") == 500
 
     async def test_it_is_dismissed(self, crm: CrmOnTrial, operator: httpx.AsyncClient):
-        person = crm.person("Ann", **{USER_ID: "u1", QUOTA: -5})
+        crm.person("Ann", **{USER_ID: "u1", QUOTA: -5})
         await crm.settle()
-        body = {"id": f"person:{person}", "action": "dismiss"}
+        body = {**await seen(operator), "action": "dismiss"}
         async with queue_running(crm):
             assert (await operator.post("/dashboard/integration/waiting", json=body)).status_code == 200
             assert (await operator.post("/dashboard/integration/waiting", json=body)).status_code == 404
         assert await crm.waiting() == {}
+
+    @pytest.mark.parametrize("decided", [{"action": "apply", "quota": 500}, {"action": "dismiss"}])
+    async def test_a_decision_on_what_was_replaced_meanwhile_is_a_conflict_and_changes_nothing(
+        self, crm: CrmOnTrial, operator: httpx.AsyncClient, decided: dict[str, Any]
+    ):
+        person = crm.person("Ann", **{USER_ID: "u1", QUOTA: -5})
+        await crm.settle()
+        before = await seen(operator)
+        crm.clock.pass_s(1)
+        crm.edit([person], -6)
+        await crm.settle()
+        async with queue_running(crm):
+            refused = await operator.post("/dashboard/integration/waiting", json={**before, **decided})
+            assert (refused.status_code, refused.json()["code"]) == (409, "conflict")
+            assert refused.json()["detail"] == "Something newer came meanwhile: please look again"
+            assert await crm.ledger.db["int_inbox"].count_documents({"channel": "resolution"}) == 0
+            (item,) = (await operator.get("/dashboard/integration/waiting")).json()["items"]
+            assert (item["id"], item["value"]) == (before["id"], "-6")
+            assert await crm.balance("u1") is None
+            again = await operator.post(
+                "/dashboard/integration/waiting", json={**await seen(operator), **decided}
+            )
+        assert again.status_code == 200
+        assert await crm.waiting() == {}
+
+    async def test_a_decision_names_the_version_that_was_seen(
+        self, crm: CrmOnTrial, operator: httpx.AsyncClient
+    ):
+        person = crm.person("Ann", **{USER_ID: "u1", QUOTA: -5})
+        await crm.settle()
+        body = {"id": f"person:{person}", "action": "dismiss"}
+        assert (await operator.post("/dashboard/integration/waiting", json=body)).status_code == 400
+        assert await crm.waiting() == {f"person:{person}": "negative"}
 
     async def test_it_is_for_operators(self, crm: CrmOnTrial, operator: httpx.AsyncClient):
         for headers, status in ((bearer(session_of(crm.services, "u1")), 403), ({"Authorization": ""}, 401)):
             for answer in (
                 await operator.get("/dashboard/integration/waiting", headers=headers),
                 await operator.post(
-                    "/dashboard/integration/waiting", json={"id": "x", "action": "dismiss"}, headers=headers
+                    "/dashboard/integration/waiting",
+                    json={"id": "x", "version": "w:1", "action": "dismiss"},
+                    headers=headers,
                 ),
             ):
                 assert answer.status_code == status
@@ -305,3 +355,14 @@ class TestOperator:
                 status,
                 400,
             }
+
+
+async def seen(operator: httpx.AsyncClient) -> dict[str, str]:
+    """Look at the one thing that waits; return what a decision names it by."""
+    (item,) = (await operator.get("/dashboard/integration/waiting")).json()["items"]
+    return {"id": item["id"], "version": item["version"]}
+
+
+async def version_that_waits(crm: CrmOnTrial, person_id: int) -> str:
+    (row,) = await crm.ledger.db["crm_waiting"].find({"_id": f"person:{person_id}"}).to_list(None)
+    return row["version_event"]

@@ -219,7 +219,7 @@ class TestLimits:
         [person] = await people(crm, 1)
         crm.simulator.faults.api = [fault(kind, times=2, method="PATCH")]
         await use(crm, "u0", FULL, "r1")
-        await crm.pass_time(60)
+        await crm.pass_time(700, step_s=20)
         assert (crm.shown(person, USED), crm.shown(person, BALANCE)) == (FULL, 0)
 
 

@@ -15,7 +15,8 @@ DECISIONS = "crm_decisions"
 """What became of each row, by the same id. Only pipedrive-sync writes it."""
 WAITING = "crm_waiting"
 """What could not be applied and waits for an operator: `_id`, `why`, `person_id`, `user_ref`, `emails`,
-`name`, `value` (as it was written), `at`, `since`, `actor`, `reason`. Only pipedrive-sync writes it."""
+`name`, `value` (as it was written), `at`, `since`, `actor`, `reason`, `version_event` (another one when
+something newer took the row's place). Only pipedrive-sync writes it."""
 
 KEPT_DAYS = 45
 

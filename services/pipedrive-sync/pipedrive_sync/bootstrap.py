@@ -85,8 +85,7 @@ def _loops(settings: Settings, parts: Parts) -> list[Loop]:
 def _api_loops(settings: Settings, parts: Parts, api: Api) -> list[Loop]:
     async def reconcile() -> None:
         await parts.known.compared.wait()
-        await api.reconcile.full_if_due(every=timedelta(seconds=settings.pipedrive_reconcile_full_every_s))
-        await api.reconcile.recent()
+        await api.reconcile.once(full_every=timedelta(seconds=settings.pipedrive_reconcile_full_every_s))
 
     async def probe() -> None:
         if api.client.gate.pause is not None:

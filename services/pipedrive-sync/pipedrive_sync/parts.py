@@ -105,7 +105,9 @@ def build_parts(
         wanted = settings.subscription
         api = Api(
             client=client,
-            confirm=ConfirmPeople(stores, reader=reader, quotas=quotas, people_gone=people_gone, clock=clock),
+            confirm=ConfirmPeople(
+                stores, reader=reader, quotas=quotas, people_gone=people_gone, known=known, clock=clock
+            ),
             send=SendUsage(stores, client=client, known=known, people_gone=people_gone, clock=clock),
             reconcile=Reconcile(
                 stores,

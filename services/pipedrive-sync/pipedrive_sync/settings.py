@@ -8,8 +8,7 @@ from pydantic import Field, field_validator
 
 from common.settings import CommonSettings
 from pipedrive_sync.domain.budget import DailyBudget
-from pipedrive_sync.domain.decide import OnCleared, Policy
-from pipedrive_sync.handlers.people_gone import OnDeleted
+from pipedrive_sync.domain.decide import OnCleared, OnDeleted, Policy
 from pipedrive_sync.jobs.supervise import Subscription
 
 WEBHOOK_PATH = "/int/pipedrive/webhooks"
@@ -86,6 +85,7 @@ class Settings(CommonSettings):
             default_quota=self.token_grant,
             confirm_factor=self.pipedrive_confirm_factor,
             can_ask=bool(self.pipedrive_token),
+            on_deleted=self.pipedrive_on_deleted,
         )
 
     @property

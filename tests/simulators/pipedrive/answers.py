@@ -11,6 +11,7 @@ _BLOCKED = (
     "<body><h1>Sorry, you have been blocked</h1></body></html>"
 )
 _TIMED_OUT = "<!DOCTYPE html><html><head><title>524: A timeout occurred</title></head></html>"
+_NO_SUCH_PAGE = "<!DOCTYPE html><html><head><title>404 Not Found</title></head></html>"
 
 
 class Refused(Exception):
@@ -56,10 +57,12 @@ def fault_answer(fault: ApiFault, headers: dict[str, str]) -> Response:
     return {
         "blocked": HTMLResponse(_BLOCKED, status_code=403),
         "unauthorized": unauthorized(),
+        "page": HTMLResponse(_NO_SUCH_PAGE, status_code=404),
         "forbidden": JSONResponse({"success": False, "error": "Forbidden"}, status_code=403),
         "error": error(500, "Internal server error"),
         "timeout": HTMLResponse(_TIMED_OUT, status_code=524),
         "cut": HTMLResponse(_TIMED_OUT, status_code=524),
+        "unsuccessful": JSONResponse({"success": False, "data": {}, "error": "Something went wrong"}),
         "null": JSONResponse(None),
         "no_data": JSONResponse({"success": True, "data": None}),
     }[fault.kind]

@@ -12,9 +12,11 @@ ApiFaultKind = Literal[
     "daily",  # 429 because the day's tokens are used up
     "blocked",  # 403 with an HTML page, as the CDN answers whoever goes on after 429
     "unauthorized",  # 401
+    "page",  # 404 with an HTML page, as a proxy in front of it answers
     "forbidden",  # 403 as JSON: this record is not for us
     "error",  # 500
     "timeout",  # 524 with an HTML page
+    "unsuccessful",  # 200 that says of itself that it was no success
     "null",  # 200 with a null body
     "no_data",  # 200 with null where the data should be
     "cut",  # the change is made, the answer is lost

@@ -6,6 +6,8 @@ from pipedrive_sync.domain.answers import read_answer
 
 OK = {"success": True, "data": {}}
 ERROR = {"success": False, "error": "no"}
+ERROR_OF_V1 = {"status": "error", "errors": {"id": ["not found"]}}
+OF_SOMEBODY_ELSE = {"message": "no such route"}
 
 
 @pytest.mark.parametrize(
@@ -15,6 +17,9 @@ ERROR = {"success": False, "error": "no"}
         (201, {}, OK, "ok"),
         (200, {}, None, "broken"),
         (200, {}, [], "broken"),
+        (200, {}, ERROR, "broken"),
+        (200, {}, {"success": False, "data": {}}, "broken"),
+        (200, {}, {"data": {}}, "ok"),
         (429, {}, ERROR, "burst"),
         (429, {"x-daily-ratelimit-token-remaining": "5"}, ERROR, "burst"),
         (429, {"x-daily-ratelimit-token-remaining": "0"}, ERROR, "daily"),
@@ -22,7 +27,11 @@ ERROR = {"success": False, "error": "no"}
         (403, {}, ERROR, "forbidden"),
         (403, {}, None, "blocked"),
         (404, {}, ERROR, "not_found"),
+        (404, {}, ERROR_OF_V1, "not_found"),
+        (404, {}, OF_SOMEBODY_ELSE, "broken"),
+        (404, {}, None, "broken"),
         (410, {}, ERROR, "not_found"),
+        (410, {}, None, "broken"),
         (400, {}, ERROR, "refused"),
         (422, {}, ERROR, "refused"),
         (500, {}, ERROR, "broken"),

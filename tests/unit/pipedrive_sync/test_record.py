@@ -61,7 +61,25 @@ def test_unless_the_record_shows_no_change_of_that_time():
     assert notice.version.at == UPDATED + timedelta(seconds=26)
 
 
-@pytest.mark.parametrize("fields", [{"update_time": None}, {"update_time": "soon"}, {"id": "x"}])
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"update_time": None},
+        {"update_time": "soon"},
+        {"update_time": []},
+        {"id": "x"},
+        {"id": None},
+        {"id": {}},
+        {"id": 0},
+        {"id": 2**63},
+    ],
+)
 def test_what_is_no_person_is_refused(fields):
-    with pytest.raises((KeyError, ValueError)):
+    with pytest.raises((KeyError, TypeError, ValueError)):
         record(**fields)
+
+
+@pytest.mark.parametrize("odd", [5, "text", [], [None], {"value": {}}, True])
+def test_what_is_of_another_kind_in_a_person_is_as_if_it_were_not_there(odd: object):
+    found = record(name=[odd], emails=odd, custom_fields={QUOTA: 7, USER: [odd]})
+    assert (found.name, found.emails, found.user_ref, found.wanted) == (None, (), None, Quota(tokens=7))

@@ -46,10 +46,11 @@ def read_answer(status: int, headers: Mapping[str, str], body: Any) -> Answer:
         case 403:
             kind = "forbidden" if isinstance(body, dict) else "blocked"
         case 404 | 410:
-            kind = "not_found"
+            # Only Pipedrive itself can say that something is gone; a page is of something on the way to it.
+            kind = "not_found" if _is_refusal(body) else "broken"
         case _ if 200 <= status < 300:
             # A success without a body was seen in the wild: nobody knows whether anything was done.
-            kind = "ok" if isinstance(body, dict) else "broken"
+            kind = "ok" if isinstance(body, dict) and not _is_refusal(body) else "broken"
         case _:
             kind = "refused" if 400 <= status < 500 else "broken"
     return Answer(kind=kind, status=status, body=body, wait_s=_wait_s(headers) if kind == "burst" else 0.0)
@@ -58,6 +59,12 @@ def read_answer(status: int, headers: Mapping[str, str], body: Any) -> Answer:
 def number_in(headers: Mapping[str, str], name: str) -> int | None:
     value = headers.get(name, "")
     return int(value) if value.isascii() and value.isdecimal() else None
+
+
+def _is_refusal(body: Any) -> bool:
+    """Tell whether this is Pipedrive saying no: `success` is false, or in v1 also `status` is an error."""
+    said = cast(dict[str, Any], body) if isinstance(body, dict) else {}
+    return said.get("success") is False or said.get("status") == "error"
 
 
 def _wait_s(headers: Mapping[str, str]) -> float:

@@ -8,6 +8,9 @@ from pipedrive_sync.domain.notice import Cleared, Quota, QuotaNotice, Unusable, 
 OnCleared = Literal["keep", "default", "suspend"]
 """What an emptied field means: nothing, the default quota, or a quota of 0."""
 
+OnDeleted = Literal["keep", "suspend"]
+"""What the deletion of a person means for the quota: nothing, or 0."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
@@ -20,6 +23,7 @@ class Policy:
     default_quota: int
     confirm_factor: float
     can_ask: bool
+    on_deleted: OnDeleted = "keep"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -119,6 +119,11 @@ class PersonGone(_Value):
     version: Version
     actor: str
 
+    @property
+    def last_word(self) -> Version:
+        """The version of what follows from it: behind whatever else was said of the person in that moment."""
+        return Version(at=self.version.at, event=f"~{self.version.event}")
+
 
 class FiguresTouched(_Value):
     """Somebody else wrote our figures of a person; they are to be written again."""

@@ -10,6 +10,8 @@ from pipedrive_sync.domain.notice import QuotaNotice, Subject, Version, Wanted, 
 
 SETTLED_AFTER = timedelta(seconds=5)
 _REST_OF_SECOND = timedelta(milliseconds=999)
+_ID_MAX = 2**63 - 1
+"""What the database can hold."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,7 +55,7 @@ class PersonRecord:
 
 
 def person_record(item: dict[str, Any], *, keys: FieldKeys, read_at: datetime) -> PersonRecord:
-    """Read one item of API v2. Raises KeyError or ValueError for what is no person.
+    """Read one item of API v2. Raises KeyError, TypeError or ValueError for what is no person.
 
     A reading is newer than all that happened before it, also than a webhook that nobody sent from
     Pipedrive. What happened in the last seconds may not be in it yet, and the clocks are not the same, so
@@ -67,6 +69,8 @@ def person_record(item: dict[str, Any], *, keys: FieldKeys, read_at: datetime) -
     is_settled = read_at - updated_at >= SETTLED_AFTER
     at = max(updated_at + _REST_OF_SECOND, read_at - SETTLED_AFTER) if is_settled else updated_at
     person_id = int(item["id"])
+    if not 0 < person_id <= _ID_MAX:
+        raise ValueError("id")
     return PersonRecord(
         person_id=person_id,
         name=text_of(item.get("name")),

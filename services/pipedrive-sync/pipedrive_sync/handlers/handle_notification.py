@@ -32,11 +32,15 @@ log = get_logger()
 
 
 class Resolution(BaseModel):
-    """What an operator decided about a waiting row: `user_id` and `quota` replace what it says."""
+    """What an operator decided about a waiting row: `user_id` and `quota` replace what it says.
+
+    `version` is the event of the row that the operator saw. None: it is about whatever waits.
+    """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
     key: str
+    version: str | None = None
     action: Literal["apply", "dismiss"]
     user_id: str | None = None
     quota: int | None = Field(default=None, ge=0)
@@ -124,6 +128,8 @@ class HandleNotification:
         waits = await self._stores.waiting.get(resolution.key)
         if waits is None:
             return Result(status="ignored", why="nothing waits any more")
+        if resolution.version not in {None, waits.notice.version.event}:
+            return Result(status="stale", why="something newer waits")
         if resolution.action == "dismiss":
             await self._stores.waiting.remove(waits)
             return Result(status="kept", why=f"dismissed by {row.actor}")

@@ -1,18 +1,15 @@
 """People that were deleted or merged in Pipedrive. Users are never deleted by that."""
 
-from typing import Literal
-
 from common.clock import Clock
 from common.log import get_logger
+from pipedrive_sync.domain.decide import OnDeleted
 from pipedrive_sync.domain.notice import PersonGone, Quota, QuotaNotice, Subject
 from pipedrive_sync.handlers.set_quotas import SetQuotas
 from pipedrive_sync.store.inbox import Result
+from pipedrive_sync.store.people import Person
 from pipedrive_sync.store.stores import Stores
 
 log = get_logger()
-
-OnDeleted = Literal["keep", "suspend"]
-"""What the deletion of a person means for the quota: nothing, or 0."""
 
 
 class PeopleGone:
@@ -30,13 +27,15 @@ class PeopleGone:
         self._on_deleted: OnDeleted = on_deleted
 
     async def handle(self, notice: PersonGone) -> Result:
-        person = await self._stores.people.find(notice.person_id)
-        user_id = person.user_id if person else None
+        known = await self._stores.people.find(notice.person_id)
+        person = known or Person(person_id=notice.person_id, user_id=None)
+        user_id = person.user_id
         if user_id is not None and notice.into is None and self._on_deleted == "suspend":
             await self._suspend(notice, user_id)
-        await self._stores.people.gone(notice.person_id, at=notice.version.at)
-        # What the person said before is of no more use to anybody.
-        await self._stores.waiting.settled(Subject(person_id=notice.person_id).key, notice.version)
+        await self._stores.people.gone(person, at=notice.version.at, into=notice.into)
+        if person.gone_at is None or notice.into is not None:
+            # What waits of the person is of no more use to anybody; what came late, after this, is.
+            await self._stores.waiting.settled(Subject(person_id=notice.person_id).key, notice.last_word)
         if user_id is None:
             return await self._nobody(notice)
         if notice.into is None:
@@ -70,7 +69,7 @@ class PeopleGone:
             QuotaNotice(
                 subject=Subject(user_ref=user_id),
                 wanted=Quota(tokens=0),
-                version=notice.version,
+                version=notice.last_word,
                 source="reading",
                 actor=notice.actor,
                 reason=f"person {notice.person_id} was deleted in Pipedrive",

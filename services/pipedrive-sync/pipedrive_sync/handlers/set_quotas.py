@@ -1,5 +1,6 @@
 """Applies what is said about quotas: decides here, and has the ledger do it."""
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Protocol, TypeVar
 
@@ -10,9 +11,9 @@ from common.events.envelope import Command
 from common.events.ledger import QuotaReply, SetQuotaV1
 from common.ids import derived_id
 from common.log import get_logger
-from pipedrive_sync.domain.decide import Apply, Confirm, Keep, Policy, Stale, Wait, decide
+from pipedrive_sync.domain.decide import Apply, Confirm, Keep, Policy, Stale, Wait, decide, tokens_of
 from pipedrive_sync.domain.matching import Links, Matched, Unmatched, match
-from pipedrive_sync.domain.notice import Cleared, QuotaNotice, Subject
+from pipedrive_sync.domain.notice import Cleared, Quota, QuotaNotice, Subject, Unusable
 from pipedrive_sync.domain.record import SETTLED_AFTER
 from pipedrive_sync.pipedrive.client import PersonHidden, PipedriveRefused
 from pipedrive_sync.pipedrive.gate import PipedriveAway
@@ -62,16 +63,61 @@ class SetQuotas:
         Raises Unavailable when the ledger or the database is away; then nothing is decided.
         """
         notice = await self._with_person(notice)
+        person = await self._person(notice)
+        if person is not None and _is_late(notice, person):
+            return await self._apply_late(notice, person)
+        result = await self._apply_in_time(notice, person)
+        if result.status == "waiting" and (person := await self._person(notice)) and _is_late(notice, person):
+            # Deleted meanwhile, so that nobody else takes it out of what waits.
+            await self._stores.waiting.settled(notice.subject.key, notice.version)
+            return await self._apply_late(notice, person)
+        return result
+
+    async def _person(self, notice: QuotaNotice) -> Person | None:
         person_id = notice.subject.person_id
-        person = await self._stores.people.find(person_id) if person_id is not None else None
-        if person is not None and person.gone_at is not None and notice.version.at <= person.gone_at:
-            return Result(status="stale", why="the person was deleted since")
+        return await self._stores.people.find(person_id) if person_id is not None else None
+
+    async def _apply_in_time(self, notice: QuotaNotice, person: Person | None) -> Result:
         matched = await self._match(notice.subject, person)
         if isinstance(matched, Matched):
             return await self._decide(notice, matched.user_id, person)
         if isinstance(notice.wanted, Cleared):
-            return Result(status="ignored", why="an empty quota of nobody that we know")
+            return await self._emptied_of_nobody(notice, matched)
         return await self._wait(notice, matched)
+
+    async def _emptied_of_nobody(self, notice: QuotaNotice, why: Unmatched) -> Result:
+        """Replace what waits of somebody unknown by what an emptied quota means, if it means one.
+
+        Where Pipedrive can be asked, what waits is read there before it counts.
+        """
+        tokens = tokens_of(notice.wanted, self._policy)
+        waits = await self._stores.waiting.get(notice.subject.key)
+        if self._policy.can_ask or tokens is None or waits is None:
+            return Result(status="ignored", why="an empty quota of nobody that we know")
+        return await self._wait(notice.model_copy(update={"wanted": Quota(tokens=tokens)}), why)
+
+    async def _apply_late(self, notice: QuotaNotice, person: Person) -> Result:
+        """Apply what was said of a person who is deleted by now, to whom it was, but link nobody.
+
+        Had it come in time, its quota would have stayed. A person who was merged is read as the one that is
+        left, and one whose deletion suspends has a quota of 0.
+        """
+        matched = await self._match(notice.subject, replace(person, user_id=person.left_user_id))
+        is_over = person.merged_into is not None or self._policy.on_deleted == "suspend"
+        if is_over or isinstance(notice.wanted, Unusable) or not isinstance(matched, Matched):
+            await self._stores.waiting.settled(notice.subject.key, notice.version)
+            return Result(status="stale", why="the person was deleted since")
+        subject = notice.subject.model_copy(update={"person_id": None, "user_ref": matched.user_id})
+        late = notice.model_copy(update={"subject": subject})
+        in_force = await self._stores.accounts.in_force(matched.user_id)
+        decision = decide(late, in_force, self._policy)
+        changes = isinstance(decision, Apply) and decision.tokens != in_force.quota
+        if changes and self._policy.can_ask and not notice.is_believed:
+            # It cannot be read any more, and nobody signs a webhook.
+            return await self._wait(notice, "not_in_pipedrive")
+        result = await self._decide(late, matched.user_id, None)
+        await self._stores.waiting.settled(notice.subject.key, notice.version)
+        return result
 
     async def _decide(self, notice: QuotaNotice, user_id: str, person: Person | None) -> Result:
         in_force = await self._stores.accounts.in_force(user_id)
@@ -130,6 +176,9 @@ class SetQuotas:
         """Read the person and go on with what is really there, in the name of whoever said it first."""
         assert self._reader is not None
         assert notice.subject.person_id is not None
+        if self._field is not None and self._field.known.keys.quota is None:
+            # Read without it, everybody would seem to have an emptied quota.
+            return await self._wait(notice, "unconfirmed")
         try:
             record = await self._reader.read(notice.subject.person_id)
         except PersonHidden:
@@ -152,7 +201,7 @@ class SetQuotas:
         subject = notice.subject
         is_linked = person is not None and person.user_id == user_id
         if subject.person_id is not None and not is_linked:
-            if not await self._stores.people.link(subject.person_id, user_id):
+            if not await self._stores.people.link(subject.person_id, user_id, as_of=notice.version.at):
                 return await self._wait(notice, "user_of_another_person")
             if person is not None and person.user_id is not None:
                 await self._stores.outbox.remove(person.user_id)
@@ -204,3 +253,8 @@ class SetQuotas:
             quota=reply.quota,
         )
         await self._stores.outbox.changed([account], {account.user_id: person_id})
+
+
+def _is_late(notice: QuotaNotice, person: Person) -> bool:
+    """Tell whether the person was deleted, or merged, after what is said."""
+    return person.gone_at is not None and notice.version.at <= person.gone_at

@@ -1,9 +1,12 @@
 """Compares people in Pipedrive with what is in force, and puts right what was missed."""
 
 import asyncio
-from datetime import timedelta
+from datetime import datetime, timedelta
+
+from pymongo.errors import ConnectionFailure
 
 from common.clock import Clock
+from common.errors import Unavailable
 from common.log import get_logger
 from common.metrics import CRM_REPAIRS
 from pipedrive_sync.domain.decide import Policy, tokens_of
@@ -13,6 +16,7 @@ from pipedrive_sync.handlers.people_gone import PeopleGone
 from pipedrive_sync.handlers.set_quotas import SetQuotas
 from pipedrive_sync.jobs.found_gone import found_gone
 from pipedrive_sync.pipedrive.client import PipedriveClient, PipedriveRefused
+from pipedrive_sync.pipedrive.gate import NotAsked
 from pipedrive_sync.pipedrive.quota_field import QuotaField
 from pipedrive_sync.pipedrive.reader import PersonReader
 from pipedrive_sync.store.accounts import AccountRow
@@ -24,6 +28,7 @@ log = get_logger()
 _CURSOR = "reconcile"
 _FULL = "reconcile_full"
 _OVERLAP = timedelta(minutes=10)
+_FAILED_FOR = timedelta(hours=1)
 _LEFT_TO_WEBHOOKS = timedelta(minutes=1)
 """A change younger than this is still on its way to us, and no miss."""
 
@@ -58,11 +63,23 @@ class Reconcile:
         self._clock = clock
         self._policy = policy
 
+    async def once(self, *, full_every: timedelta) -> int:
+        """Look at everybody if that is due, and at what was updated; return how many were put right."""
+        repairs = 0
+        try:
+            repairs = await self.full_if_due(every=full_every)
+        except Unavailable as error:
+            log.warning("full_comparison_failed", code=error.code, why=error.detail)
+        except Exception:
+            # The edge: what keeps us from looking at everybody need not keep us from what changed.
+            log.exception("full_comparison_failed")
+        return repairs + await self.recent()
+
     async def recent(self) -> int:
         """Look at what was updated since the last time; return how many quotas were put right."""
         since = await self._stores.cursors.time(_CURSOR)
         if since is None:
-            return await self.full()
+            return await self.full_if_due(every=timedelta())
         if not await self._knows_quota():
             return 0
         until = self._clock.now() - _LEFT_TO_WEBHOOKS
@@ -91,11 +108,22 @@ class Reconcile:
         return repairs
 
     async def full_if_due(self, *, every: timedelta) -> int:
-        """Look at everybody if the last time is long ago."""
-        last = await self._stores.cursors.time(_FULL)
-        if last is not None and self._clock.now() - last < every:
+        """Look at everybody if the last time is long ago. One that failed is not repeated within an hour."""
+        kept = await self._stores.cursors.read(_FULL)
+        last: datetime | None = kept.get("at")
+        failed_at: datetime | None = kept.get("failed_at")
+        now = self._clock.now()
+        if last is not None and now - last < every:
             return 0
-        return await self.full()
+        if failed_at is not None and (last is None or last < failed_at) and now - failed_at < _FAILED_FOR:
+            return 0
+        try:
+            return await self.full()
+        except NotAsked:
+            raise
+        except Exception:
+            await self._stores.cursors.write(_FULL, {"failed_at": self._clock.now()})
+            raise
 
     async def _knows_quota(self) -> bool:
         """Ask for a field that is missing, in place of the comparison, which would cost as much."""
@@ -110,11 +138,23 @@ class Reconcile:
         repairs = 0
         for record in page:
             user_id = users.get(record.person_id, "")
-            repairs += await self._repair(record, accounts.get(user_id))
-            row = rows.get(user_id)
-            if row is not None and _is_overwritten(record, row):
-                await self._stores.outbox.write_again(user_id)
+            try:
+                repairs += await self._compare_one(record, accounts.get(user_id), rows.get(user_id))
+            except (Unavailable, PipedriveRefused, ConnectionFailure):
+                # Something is away, or refuses us, for all people alike.
+                raise
+            except Exception:
+                # The edge: one person that cannot be handled must not end it for those after it.
+                log.exception("person_not_compared", person_id=record.person_id)
         return repairs
+
+    async def _compare_one(
+        self, record: PersonRecord, account: AccountRow | None, row: OutboxRow | None
+    ) -> bool:
+        is_repaired = await self._repair(record, account)
+        if row is not None and _is_overwritten(record, row):
+            await self._stores.outbox.write_again(row.user_id)
+        return is_repaired
 
     async def _repair(self, record: PersonRecord, account: AccountRow | None) -> bool:
         tokens = tokens_of(record.wanted, self._policy)

@@ -10,6 +10,7 @@ from pipedrive_sync.domain.write_back import Figures, Urgency
 from pipedrive_sync.handlers.people_gone import PeopleGone
 from pipedrive_sync.jobs.found_gone import found_gone
 from pipedrive_sync.pipedrive.client import PipedriveClient, PipedriveRefused
+from pipedrive_sync.pipedrive.gate import NotAsked, PipedriveAway
 from pipedrive_sync.pipedrive.known import Known
 from pipedrive_sync.store.accounts import AccountRow
 from pipedrive_sync.store.outbox import OutboxRow
@@ -19,6 +20,7 @@ log = get_logger()
 
 _ROWS_MAX = 20
 _REFUSED_FOR = timedelta(hours=1)
+_FAILED_FOR = timedelta(minutes=5)
 _PURPOSE: dict[Urgency, Purpose] = {
     Urgency.EXHAUSTED: "exhausted",
     Urgency.LEVEL_CROSSED: "level",
@@ -45,10 +47,12 @@ class SendUsage:
     async def once(self) -> int:
         """Write what is due; return how many people were written.
 
-        Raises PipedriveAway when no more may be written now; what is left stays due.
+        Raises PipedriveAway when no more may be written now; what is left stays due. A row whose write
+        failed is left for a while, so that it does not keep those behind it waiting.
         """
         CRM_OUTBOX_OLDEST_S.set(await self._stores.outbox.oldest_due_s())
-        if not self._known.keys.figures:
+        if not self._known.compared.is_set() or not self._known.keys.figures:
+            # Until the fields were found there, it may be another account, with other people.
             return 0
         written = 0
         while rows := await self._stores.outbox.due(rows_max=_ROWS_MAX):
@@ -73,6 +77,11 @@ class SendUsage:
         except PipedriveRefused as error:
             log.warning("figures_refused", person_id=person_id, why=str(error))
             result = "forbidden"
+        except NotAsked:
+            raise
+        except PipedriveAway:
+            await self._stores.outbox.postpone(row, _FAILED_FOR)
+            raise
         match result:
             case "written":
                 CRM_WRITES.labels(urgency=row.urgency.name.lower()).inc()

@@ -19,6 +19,9 @@ log = get_logger()
 PAGE_ROWS = 500
 IDS_MAX = 100
 
+_UNREADABLE = (KeyError, TypeError, ValueError)
+"""What becomes of an item in which something is missing or of another kind."""
+
 _ME, _PERSON, _PAGE, _WRITE, _FIELDS, _ADD_FIELD, _HOOKS, _DELETE_HOOK = 2, 1, 10, 5, 10, 5, 10, 6
 
 
@@ -101,7 +104,7 @@ class PipedriveClient:
             answer = await self._sent(
                 Call(method="GET", path="v2/personFields", cost=_FIELDS, purpose="read", params=params)
             )
-            found += [_field(item) for item in _list(answer)]
+            found += _fields(answer)
             cursor = _cursor(answer)
             if cursor is None:
                 return found
@@ -132,7 +135,7 @@ class PipedriveClient:
         item = _object(_checked(answer))
         try:
             return None if item.get("is_deleted") else person_record(item, keys=keys, read_at=asked_at)
-        except (KeyError, ValueError) as error:
+        except _UNREADABLE as error:
             log.warning("person_unreadable", person_id=person_id, without=str(error))
             raise PersonHidden(answer) from None
 
@@ -227,12 +230,12 @@ def _object(answer: Answer) -> dict[str, Any]:
     return cast(dict[str, Any], data)
 
 
-def _list(answer: Answer) -> list[dict[str, Any]]:
+def _list(answer: Answer) -> list[Any]:
     """Return the rows of a page of API v2. Null is not an empty page: it would read as nobody is there."""
     data = answer.body["data"]
     if not isinstance(data, list):
         raise PipedriveAway(f"Pipedrive answered without data ({answer.status})")
-    return cast(list[dict[str, Any]], data)
+    return cast(list[Any], data)
 
 
 def _cursor(answer: Answer) -> str | None:
@@ -246,9 +249,20 @@ def _read_all(answer: Answer, keys: FieldKeys, asked_at: datetime) -> list[Perso
     for item in _list(answer):
         try:
             records.append(person_record(item, keys=keys, read_at=asked_at))
-        except (KeyError, ValueError) as error:
-            log.warning("person_unreadable", person_id=item.get("id"), without=str(error))
+        except _UNREADABLE as error:
+            log.warning("person_unreadable", without=str(error))
     return records
+
+
+def _fields(answer: Answer) -> list[Field]:
+    """Read a page; one field that cannot be read does not hide the others."""
+    fields: list[Field] = []
+    for item in _list(answer):
+        try:
+            fields.append(_field(item))
+        except _UNREADABLE as error:
+            log.warning("field_unreadable", without=str(error))
+    return fields
 
 
 def _field(item: dict[str, Any]) -> Field:

@@ -46,7 +46,11 @@ class PipedriveAway(Unavailable):
     title = "Pipedrive cannot be asked right now"
 
 
-class BudgetSpent(PipedriveAway):
+class NotAsked(PipedriveAway):
+    """No call was made, and none would have been whatever it was about. It costs nothing to try again."""
+
+
+class BudgetSpent(NotAsked):
     """Our share of the day's budget does not pay for this call."""
 
     code = "pipedrive_budget_spent"
@@ -161,10 +165,10 @@ class Gate:
     def _refuse_if_closed(self, call: Call) -> None:
         pause = self.pause
         if pause is not None and call.purpose != "probe":
-            raise PipedriveAway(pause)
+            raise NotAsked(pause)
         closed_s = self._closed_until_s - self._clock.monotonic_s()
         if closed_s > 0:
-            raise PipedriveAway(f"Pipedrive failed; it is asked again in {closed_s:.0f} s")
+            raise NotAsked(f"Pipedrive failed; it is asked again in {closed_s:.0f} s")
 
     def _failed(self) -> None:
         now_s = self._clock.monotonic_s()

@@ -18,7 +18,7 @@ OUTBOX = "crm_outbox"
 class OutboxRow:
     """`used` is what was used up to the row `used_sequence` of the account. `due_at` is None when clean.
 
-    Until `not_before` nothing is written to this person, whatever changes: Pipedrive refused it.
+    Until `not_before` nothing is written to this person, whatever changes: Pipedrive refused it, or failed.
     """
 
     user_id: str
