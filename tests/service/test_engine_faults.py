@@ -189,6 +189,33 @@ class TestWhileItStreams:
         assert heard.finished.error.code == told
         assert "sk-do-not-show" not in heard.finished.error.message
 
+    @pytest.mark.parametrize(
+        "end",
+        [
+            b'{"type": "error", "code": "rate_limit_exceeded"}',
+            b'{"type": "response.failed", "response": {"error": {"code": "rate_limit_exceeded"}}}',
+            b'{"type": "error", "code": "context_length_exceeded"}',
+        ],
+    )
+    async def test_a_failure_after_some_text_is_an_end_though_no_response_was_announced(self, end: bytes):
+        async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await reader.readuntil(b"\r\n\r\n")
+            await reader.read(65536)
+            writer.write(
+                b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n\r\n"
+                b'data: {"type": "response.output_text.delta", "delta": "Hello wo"}\n\n'
+                b"data: " + end + b"\n\n"
+            )
+            await writer.drain()
+            writer.close()
+
+        async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
+            port = server.sockets[0].getsockname()[1]
+            async with connected_engine(f"http://127.0.0.1:{port}/v1") as engine:
+                heard = await listen(engine.run(spec_of()))
+
+        assert (heard.text, heard.finished.status) == ("Hello wo", "failed")
+
     @pytest.mark.parametrize(("usage", "told"), [("full", 3), ("missing", None)])
     async def test_a_failed_response_may_tell_its_usage(
         self, engine: OpenAIEngine, provider: Provider, usage: str, told: int | None

@@ -12,8 +12,10 @@ from chat_worker.engine.interface import (
     Delta,
     FileCited,
     Finished,
+    ProviderAmbiguous,
     ProviderBusy,
     ProviderError,
+    ProviderRefused,
     Snapshot,
     Started,
     StreamLost,
@@ -27,7 +29,6 @@ from common.amqp.delivery import Done
 from common.clock import SystemClock
 from common.errors import Unavailable
 from common.events.envelope import TokenUsage
-from common.events.runs import RunFinishedV1
 from common.mongo.clock import DatabaseClock
 from common.run_stream import RunEvent
 from common.tasks import background_tasks
@@ -37,20 +38,16 @@ from support.run_writer import RunWriter
 from support.scripted_engine import Script, ScriptedEngine
 from support.worker import (
     ASSISTANT,
+    USAGE,
+    WHOLE,
     WorkerOnTrial,
+    charge_of,
     database_away,
     deliver,
     request_for,
     worker_on_trial,
 )
 
-USAGE = TokenUsage(input_tokens=7, output_tokens=2)
-WHOLE: Script = [
-    Started("x", background=False),
-    Delta("Hello "),
-    Delta("world"),
-    Finished("completed", USAGE),
-]
 BUSY = ProviderError("provider_busy", "busy", retryable=True)
 
 
@@ -71,12 +68,6 @@ def text_of(events: list[RunEvent]) -> str:
     return text
 
 
-def charge_of(worker: WorkerOnTrial) -> tuple[str, TokenUsage, str]:
-    finished = worker.announced.events[-1]
-    assert isinstance(finished, RunFinishedV1)
-    return finished.status, finished.usage, finished.usage_source
-
-
 async def test_a_run_is_answered_stored_streamed_and_announced(worker: WorkerOnTrial):
     request = await worker.ask()
     assert await deliver(worker.executor(ScriptedEngine(WHOLE)), request) == Done()
@@ -84,6 +75,27 @@ async def test_a_run_is_answered_stored_streamed_and_announced(worker: WorkerOnT
     assert (run["state"], run["text"]) == ("completed", "Hello world")
     assert text_of(await worker.stream(request.run_id)) == "Hello world"
     assert charge_of(worker) == ("completed", USAGE, "provider")
+
+
+class TestMessageTakenBack:
+    """The gateway heard no confirmation of its request, and takes the message back; it may be put back."""
+
+    async def test_a_message_that_is_put_back_is_answered(self, worker: WorkerOnTrial):
+        request = await worker.ask()
+        message = await worker.db["messages"].find_one_and_delete({"_id": request.message_id})
+        assert message is not None
+        driving = asyncio.create_task(deliver(worker.executor(ScriptedEngine(WHOLE)), request))
+        await worker.until_active(request.run_id)
+        await worker.db["messages"].insert_one(message)
+        assert await driving == Done()
+        assert charge_of(worker) == ("completed", USAGE, "provider")
+
+    async def test_a_message_that_is_not_there_for_long_ends_its_run_for_nothing(self, worker: WorkerOnTrial):
+        request = await worker.ask()
+        await worker.db["messages"].delete_one({"_id": request.message_id})
+        assert await deliver(worker.executor(ScriptedEngine()), request) == Done()
+        assert charge_of(worker) == ("failed", TokenUsage(), "none")
+        assert (await worker.run(request.run_id))["error"]["code"] == "withdrawn"
 
 
 class TestHandedBack:
@@ -300,6 +312,35 @@ class TestLeases:
                 await asyncio.sleep(0.02)
         assert charge_of(worker) == ("completed", USAGE, "provider")
         assert engine.runs == 1
+
+
+class TestInterrupted:
+    async def test_a_run_that_is_lost_twice_before_any_text_costs_nothing(self, worker: WorkerOnTrial):
+        request = await worker.ask()
+        engine = ScriptedEngine([ProviderAmbiguous()], [Started("x", background=False), StreamLost()])
+        await deliver(worker.executor(engine), request)
+        assert charge_of(worker) == ("interrupted", TokenUsage(), "none")
+
+    async def test_a_third_worker_that_finds_no_text_charges_nothing(self, worker: WorkerOnTrial):
+        request = await worker.ask()
+        await worker.runs().claim(request, assistant=ASSISTANT.reference, model="sim-1")
+        await worker.forsake(request.run_id, starts=2)
+        await deliver(worker.executor(ScriptedEngine()), request)
+        assert charge_of(worker) == ("interrupted", TokenUsage(), "none")
+
+    async def test_a_kept_response_that_never_tells_is_estimated_though_it_gave_no_text(
+        self, worker: WorkerOnTrial
+    ):
+        request = await worker.ask()
+        engine = ScriptedEngine(
+            [Started("bg", background=True), Working(), StreamLost()],
+            [ProviderRefused(BUSY)],
+            snapshot=Snapshot(text="", finished=None),
+        )
+        await deliver(worker.executor(engine), request)
+        status, usage, source = charge_of(worker)
+        assert (status, source, usage.output_tokens) == ("interrupted", "estimate", 0)
+        assert usage.input_tokens > 0
 
 
 async def test_a_file_that_cannot_be_stored_costs_neither_the_answer_nor_its_figure(worker: WorkerOnTrial):

@@ -24,7 +24,7 @@ from usage_ledger.domain.rollup import increments, merged
 from usage_ledger.domain.transaction import Transaction
 from usage_ledger.indexes import INDEXES
 from usage_ledger.store.documents import account_document, row_document
-from usage_ledger.store.holds import RUNS
+from usage_ledger.store.runs import RUNS
 
 END = datetime(2026, 11, 22, tzinfo=UTC)
 MODELS = ("gpt-6-luna", "gpt-6-nova", "smollm2-135m")

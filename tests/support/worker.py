@@ -9,6 +9,7 @@ from typing import Any
 
 from redis.asyncio import Redis
 
+from chat_worker.engine.interface import Delta, Finished, Started
 from chat_worker.files.keeper import FileKeeper
 from chat_worker.runs import repository
 from chat_worker.runs.active import ActiveRuns
@@ -22,8 +23,8 @@ from common.assistants import Assistant
 from common.clock import Clock, SystemClock
 from common.crash_points import CrashPoints
 from common.errors import Unavailable
-from common.events.envelope import Event
-from common.events.runs import RunRequestedV1
+from common.events.envelope import Event, TokenUsage
+from common.events.runs import RunFinishedV1, RunRequestedV1
 from common.ids import new_id
 from common.mongo import client as mongo
 from common.mongo.client import Database
@@ -32,7 +33,7 @@ from common.run_stream import RunEvent, from_entry, stream_key
 from common.tasks import background_tasks
 from support.processes import free_port
 from support.run_writer import NOW, THREAD, USER, message_row
-from support.scripted_engine import ScriptedEngine
+from support.scripted_engine import Script, ScriptedEngine
 
 LEASE_S = 5.0
 ASSISTANT = Assistant(
@@ -44,6 +45,15 @@ ASSISTANT = Assistant(
     max_output_tokens=100,
     min_output_tokens=10,
 )
+
+USAGE = TokenUsage(input_tokens=7, output_tokens=2)
+WHOLE: Script = [
+    Started("x", background=False),
+    Delta("Hello "),
+    Delta("world"),
+    Finished("completed", USAGE),
+]
+"""An answer of two pieces, and what it used."""
 
 
 class Announced:
@@ -146,6 +156,13 @@ class WorkerOnTrial:
         """What readers find in Redis, once all is written."""
         await self.writer.settled(timeout_s=10)
         return [from_entry(*entry) for entry in await self.redis.xrange(stream_key(run_id)) or ()]  # pyright: ignore[reportArgumentType]
+
+
+def charge_of(worker: WorkerOnTrial) -> tuple[str, TokenUsage, str]:
+    """Return how the run ended that was announced last, and what it was charged."""
+    finished = worker.announced.events[-1]
+    assert isinstance(finished, RunFinishedV1)
+    return finished.status, finished.usage, finished.usage_source
 
 
 @asynccontextmanager

@@ -6,7 +6,7 @@ from pymongo.errors import PyMongoError
 
 from chat_worker.runs.execute import ExecuteRun
 from chat_worker.runs.records import Claim
-from chat_worker.runs.repository import RunRepository
+from chat_worker.runs.repository import Damaged, RunRepository
 from common.amqp.delivery import Done
 from common.errors import Unavailable
 from common.log import get_logger
@@ -31,10 +31,14 @@ class Recovery:
         while True:
             await asyncio.sleep(self._every_s)
             try:
-                while not self._draining and await self._take_one():
+                damaged: set[str] = set()
+                while not self._draining and await self._take_one(damaged):
                     pass
             except PyMongoError as error:
                 log.warning("recovery_failed", error=type(error).__name__)
+            except Exception:
+                # The edge: whatever it is, the next look may find others that can be helped.
+                log.exception("recovery_failed")
 
     async def drain(self, *, grace_s: float) -> None:
         """Take nothing new; let what is driven end within the grace, and hand the rest back."""
@@ -47,19 +51,26 @@ class Recovery:
         if late:
             await asyncio.wait(late, timeout=_END_WITHIN_S)
 
-    async def _take_one(self) -> bool:
+    async def _take_one(self, damaged: set[str]) -> bool:
+        """Take one run, or pass one over that cannot be read; False when this look has come to its end."""
         slots = self._execute.slots
         if slots.locked():
             return False
         await slots.acquire()
-        claim: Claim | None = None
+        claim: Claim | Damaged | None = None
         try:
-            claim = await self._runs.take_over_expired()
+            # What this process drives is not dead: only its lease is, while the database was away.
+            driven = self._execute.active.run_ids()
+            claim = await self._runs.take_over_expired(besides=[*damaged, *driven])
         finally:
-            if claim is None:
+            if not isinstance(claim, Claim):
                 slots.release()
         if claim is None:
             return False
+        if isinstance(claim, Damaged):
+            log.error("run_damaged", run_id=claim.run_id)
+            damaged.add(claim.run_id)
+            return True
         log.warning("run_taken_over", run_id=claim.run_id)
         task = asyncio.create_task(self._drive(claim))
         self._driving.add(task)

@@ -32,13 +32,21 @@ def test_a_question_without_an_answer_is_sent_without_one():
     ]
 
 
+def test_a_turn_whose_question_cannot_be_read_is_left_out():
+    assert build([Turn("second?", "two"), Turn("", "one")], "third?").input == [
+        {"role": "user", "content": "second?"},
+        {"role": "assistant", "content": "two"},
+        {"role": "user", "content": "third?"},
+    ]
+
+
 def test_the_question_goes_even_where_it_alone_is_too_long():
     conversation = build([Turn("old?", "old")], "word " * 50, input_tokens_max=10)
     assert [message["content"] for message in conversation.input] == ["word " * 50]
 
 
 @given(
-    turns=st.lists(st.tuples(st.text(max_size=80), st.text(max_size=80)), max_size=12),
+    turns=st.lists(st.tuples(st.text(min_size=1, max_size=80), st.text(max_size=80)), max_size=12),
     input_tokens_max=st.integers(min_value=1, max_value=200),
 )
 def test_what_is_sent_fits_and_is_the_newest_part_of_the_history(turns, input_tokens_max):

@@ -110,7 +110,18 @@ def test_usage_without_details_counts(details: Any):
 
 
 @pytest.mark.parametrize(
-    "usage", [None, {}, {"input_tokens": 0, "output_tokens": 0}, {"input_tokens": "many"}]
+    "usage",
+    [
+        None,
+        {},
+        {"input_tokens": 0, "output_tokens": 0},
+        {"input_tokens": "many"},
+        {"input_tokens": 2**63, "output_tokens": 2},
+        {"input_tokens": 3, "output_tokens": 2**63},
+        {"input_tokens": 2**53, "output_tokens": 2**53},
+        {"input_tokens": 3, "output_tokens": 2, "input_tokens_details": {"cached_tokens": 2**63}},
+        {"input_tokens": 3, "output_tokens": 2, "output_tokens_details": {"reasoning_tokens": 2**63}},
+    ],
 )
 def test_usage_that_tells_nothing_is_none(usage: Any):
     _, reader = read(created(), delta("x"), ended("completed", usage=usage))
@@ -173,6 +184,26 @@ def test_an_error_event_ends_the_run_whether_flat_or_nested(error: dict[str, Any
     assert reader.finished.error is not None
     assert reader.finished.error.code == "declined"
     assert said(events[:3]) == "a"
+
+
+@pytest.mark.parametrize(
+    "shown",
+    [
+        delta("Hel"),
+        event("response.output_text.annotation.added", annotation={"type": "file_citation", "index": 1}),
+        ended("failed", message("Hel")),
+    ],
+)
+def test_whatever_is_shown_was_begun_though_no_event_says_so(shown: bytes):
+    _, reader = read(shown)
+
+    assert reader.started
+
+
+def test_an_error_in_place_of_a_response_begins_nothing():
+    _, reader = read(event("error", code="rate_limit_exceeded"))
+
+    assert not reader.started
 
 
 def test_an_error_without_any_type_is_an_error():

@@ -16,6 +16,9 @@ EndStatus = Literal["completed", "incomplete", "cancelled", "failed"]
 MESSAGE_BREAK = "\n\n"
 """Stands between two messages of one response: models write a remark, use a tool, and then answer."""
 
+_TOKENS_MAX = 2**53
+"""The ledger books no more for one run, and no database adds much more."""
+
 _SANDBOX_LINK = re.compile(r"\]\(sandbox:(/mnt/data/[^)\s]+)\)")
 
 
@@ -36,15 +39,24 @@ def _count(value: object) -> int:
 
 
 def usage_of(value: object) -> TokenUsage | None:
-    """Read a usage object. A peer that counts nothing sends zeros or nothing; both mean it did not tell."""
+    """Read a usage object; None where it tells nothing.
+
+    A peer that counts nothing sends zeros or nothing, and figures that no run can have were not counted.
+    """
     usage = as_object(value)
-    counted = TokenUsage(
-        input_tokens=_count(usage.get("input_tokens")),
-        cached_tokens=_count(as_object(usage.get("input_tokens_details")).get("cached_tokens")),
-        output_tokens=_count(usage.get("output_tokens")),
-        reasoning_tokens=_count(as_object(usage.get("output_tokens_details")).get("reasoning_tokens")),
+    input_tokens = _count(usage.get("input_tokens"))
+    cached_tokens = _count(as_object(usage.get("input_tokens_details")).get("cached_tokens"))
+    output_tokens = _count(usage.get("output_tokens"))
+    reasoning_tokens = _count(as_object(usage.get("output_tokens_details")).get("reasoning_tokens"))
+    total_tokens = input_tokens + output_tokens
+    if not total_tokens or max(total_tokens, cached_tokens, reasoning_tokens) > _TOKENS_MAX:
+        return None
+    return TokenUsage(
+        input_tokens=input_tokens,
+        cached_tokens=cached_tokens,
+        output_tokens=output_tokens,
+        reasoning_tokens=reasoning_tokens,
     )
-    return counted if counted.total_tokens else None
 
 
 def finished_of(response: Json) -> Finished | None:

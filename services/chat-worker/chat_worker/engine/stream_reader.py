@@ -42,8 +42,9 @@ _TERMINAL: dict[str, EndStatus] = {
 class StreamReader:
     """Reads one stream.
 
-    `finished` is the terminal event once it has come, and `citations` what the answer refers to. `broken`
-    tells that the stream is not to be trusted any further.
+    `started` tells that a response was begun: it has a name, or something of it was shown. `finished` is the
+    terminal event once it has come, and `citations` what the answer refers to. `broken` tells that the
+    stream is not to be trusted any further.
     """
 
     def __init__(self) -> None:
@@ -112,6 +113,8 @@ class StreamReader:
         text = "".join(self._text)
         self._text.clear()
         if text:
+            # A peer may leave out `response.created`; what is shown was begun all the same.
+            self.started = True
             self._has_text = True
             self._events.append(Delta(text))
 
@@ -137,11 +140,13 @@ class StreamReader:
 
     def _annotate(self, annotation: Json) -> None:
         if annotation not in self._annotations:
+            self.started = True
             self._annotations.append(annotation)
             self._events.append(Annotation(annotation))
 
     def _cite(self, file: FileCited) -> None:
         if file not in self._files:
+            self.started = True
             self._files.add(file)
             self._events.append(file)
 

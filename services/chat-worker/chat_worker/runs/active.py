@@ -70,7 +70,17 @@ class ActiveRuns:
         self._renew_every_s = lease_s / 3
         self._active: dict[str, ActiveRun] = {}
 
+    def __contains__(self, run_id: object) -> bool:
+        return run_id in self._active
+
+    def run_ids(self) -> list[str]:
+        return list(self._active)
+
     def add(self, claim: Claim, output: RunOutput) -> ActiveRun:
+        """Begin a claim. An older one of the same run in this process is lost to it."""
+        if older := self._active.get(claim.run_id):
+            log.warning("run_lost", run_id=claim.run_id, fence=older.claim.fence)
+            older.stop("lost")
         active = ActiveRun(claim=claim, output=output)
         self._active[claim.run_id] = active
         RUNS_ACTIVE.set(len(self._active))

@@ -125,7 +125,7 @@ class Attempt:
 
     async def drive(self) -> Ending:
         """Stream until the run has an end. Raises Unavailable when the run cannot be stored as started."""
-        if self.claim.starts and not self._can_resume and not self._can_start:
+        if self.claim.starts and not self.can_resume and not self._can_start:
             return Ending(status="interrupted", error=INTERRUPTED)
         while True:
             starts = self.starts
@@ -153,7 +153,8 @@ class Attempt:
         return self.starts > 0
 
     @property
-    def _can_resume(self) -> bool:
+    def can_resume(self) -> bool:
+        """Tell whether the provider keeps a response for this run, and may go on with it without us."""
         return self.background and self.response_id is not None
 
     @property
@@ -161,7 +162,7 @@ class Attempt:
         return self.may_start and not self.output.text and self.starts < _STARTS_MAX
 
     def _source(self) -> AsyncIterator[EngineEvent]:
-        if self._can_resume:
+        if self.can_resume:
             self._skip_characters = len(self.output.text)
             return self.engine.resume(cast(str, self.response_id))
         self.starts += 1
@@ -170,7 +171,7 @@ class Attempt:
     def _shorten_for(self, error: ProviderRefused) -> bool:
         """Leave out the older half of a conversation that is too long, once. False: that is no help."""
         shorter = shortened(self.spec.input) if isinstance(error, InputTooLong) else None
-        if shorter is None or self._is_shortened or self._can_resume:
+        if shorter is None or self._is_shortened or self.can_resume:
             return False
         log.warning("conversation_shortened", run_id=self.claim.run_id, messages=len(shorter))
         self._is_shortened = True
@@ -179,12 +180,12 @@ class Attempt:
 
     async def _given_up(self, error: ProviderError) -> Ending:
         """End a run that the provider does not stream. What it keeps of it is paid for, so it is shown."""
-        return await self._from_snapshot() if self._can_resume else Ending(status="failed", error=error)
+        return await self._from_snapshot() if self.can_resume else Ending(status="failed", error=error)
 
     async def _after_loss(self) -> Ending | None:
         """Decide what follows a lost stream; None means another round."""
         self._lost += 1
-        if self._can_resume:
+        if self.can_resume:
             if self._lost > _RESUMES_MAX:
                 return await self._from_snapshot()
             await self.pause(_pause_s(self._lost, None))
@@ -288,7 +289,7 @@ class Attempt:
         """Ask the provider for the stored response until it is finished, a few times."""
         snapshot: Snapshot | None = None
         for tries in range(1, _SNAPSHOT_TRIES + 1):
-            if not self._can_resume:
+            if not self.can_resume:
                 return None
             snapshot = await self.engine.retrieve(cast(str, self.response_id))
             if snapshot is not None and snapshot.finished is not None:
@@ -299,7 +300,7 @@ class Attempt:
 
     async def stop(self) -> Snapshot | None:
         """Stop what the provider still does for this run; return what it says of it then."""
-        if not self._can_resume:
+        if not self.can_resume:
             return None
         snapshot = await self._cancel(cast(str, self.response_id))
         if snapshot is None or snapshot.finished is None or snapshot.finished.usage is None:

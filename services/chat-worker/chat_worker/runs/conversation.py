@@ -8,7 +8,10 @@ from common.tokens import TOKENS_PER_MESSAGE
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """What a user wrote and what was answered; the answer is empty where a run failed."""
+    """What a user wrote and what was answered; the answer is empty where a run failed.
+
+    An empty question is one that cannot be read any more: its turn is left out.
+    """
 
     question: str
     answer: str
@@ -37,6 +40,8 @@ def build_conversation(
     tokens = count(instructions) + count(question) + 2 * TOKENS_PER_MESSAGE
     kept: list[dict[str, str]] = []
     for turn in history:
+        if not turn.question:
+            continue
         messages = [{"role": "user", "content": turn.question}]
         if turn.answer:
             messages.append({"role": "assistant", "content": turn.answer})

@@ -36,11 +36,16 @@ from common.tokens import count_tokens
 log = get_logger()
 
 _STORE_FOR_S = 300
+_CLAIMS_MAX = 3
+"""So often a run is claimed, at least, before an error that nobody expected ends it."""
+_PUT_BACK_PAUSES_S = (0.5, 1.5, 3.0)
+"""A gateway that takes a message back puts it there again if it finds the run claimed; it may be slow."""
 
 _TOO_LATE = ProviderError(
     "too_late", "The message waited too long to be answered. Nothing was charged.", retryable=True
 )
 _WITHDRAWN = ProviderError("withdrawn", "The message was withdrawn. Nothing was charged.", retryable=True)
+_BROKEN = ProviderError("run_failed", "Something went wrong with this answer.", retryable=True)
 _TIMEOUT = ProviderError("run_timeout", "The answer took too long and was ended.", retryable=True)
 
 
@@ -100,6 +105,9 @@ class ExecuteRun:
             waited_s += 1
 
     async def _claim(self, request: RunRequestedV1) -> Claim | HeldElsewhere | Ended:
+        if request.run_id in self.active:
+            # A second delivery must not take it from this process itself, though its lease may have run out.
+            return HeldElsewhere()
         try:
             return await self.runs.claim(
                 request, assistant=self.assistant.reference, model=self.assistant.model
@@ -112,20 +120,34 @@ class ExecuteRun:
         output = await self._open_output(claim)
         active = self.active.add(claim, output)
         try:
-            return await self._drive(active)
+            await self._drive_to_an_end(active)
         except PyMongoError as error:
             await self._release(active)
             raise Unavailable("the run cannot be stored") from error
-        except (asyncio.CancelledError, Unavailable):
-            # A drain that has run out of patience, or a part that is away: the next worker goes on from here.
+        except (asyncio.CancelledError, Exception):
+            # A drain that has run out of patience, a part that is away, an error that nobody expected: the
+            # next worker goes on from here.
             await self._release(active)
             raise
         finally:
             self.active.remove(active)
+        return Done()
 
-    async def _drive(self, active: ActiveRun) -> Outcome:
+    async def _drive_to_an_end(self, active: ActiveRun) -> None:
+        try:
+            await self._drive(active)
+        except (PyMongoError, Unavailable):
+            raise
+        except Exception:
+            if active.claim.fence < _CLAIMS_MAX:
+                raise
+            # The edge: it would fail for ever, and its user could neither go on nor have the hold back.
+            log.exception("run_broken", run_id=active.claim.run_id, fence=active.claim.fence)
+            await self._conclude(active, self._broken_end(active))
+
+    async def _drive(self, active: ActiveRun) -> None:
         claim = active.claim
-        question = await self.history.question(claim.request)
+        question = await self._question(claim.request)
         conversation = self._conversation(question)
         attempt = self._attempt(active, conversation, may_start=question is not None)
         if question and question.cancel_requested:
@@ -134,15 +156,29 @@ class ExecuteRun:
             attempt, timeout_s=self._time_left_s(claim)
         )
         if active.stopped == "lost":
-            return Done()
+            return
         if ending is None:
             ending = await self._stopped(active, attempt)
         self.crash.reach("worker.before_end")
-        end = await self._end_of(attempt, ending, conversation)
+        await self._conclude(active, await self._end_of(attempt, ending, conversation))
+
+    async def _question(self, request: RunRequestedV1) -> Question | None:
+        """Return the message with what went before it, or None if it was taken back for good."""
+        question = await self.history.question(request)
+        for pause_s in _PUT_BACK_PAUSES_S:
+            if question is not None:
+                break
+            await asyncio.sleep(pause_s)
+            question = await self.history.question(request)
+        return question
+
+    async def _conclude(self, active: ActiveRun, end: RunEnd) -> None:
+        """Store how the run ended, show it and announce it; nothing of that if the run is lost."""
+        claim = active.claim
         stored = await self._store(claim, end)
         if stored is None:
             log.warning("run_lost", run_id=claim.run_id, fence=claim.fence)
-            return Done()
+            return
         self._close_output(active.output, end)
         RUNS_FINISHED.labels(status=end.status, usage=end.usage_source).inc()
         TOKENS_USED.labels(direction="input").inc(end.usage.input_tokens)
@@ -150,7 +186,6 @@ class ExecuteRun:
         self.crash.reach("worker.before_publish")
         await self.publisher.publish(finished_event(stored))
         self.crash.reach("worker.before_ack")
-        return Done()
 
     async def _open_output(self, claim: Claim) -> RunOutput:
         opening: dict[str, object] = {
@@ -263,7 +298,8 @@ class ExecuteRun:
             reported=ending.reported,
             retrieved=retrieved,
             model_called=attempt.model_called,
-            failed=ending.status == "failed",
+            # Interrupted with nothing at the provider that may still go on is a failure, too.
+            failed=ending.status == "failed" or (ending.status == "interrupted" and not attempt.can_resume),
             text=output.text,
             input_tokens=conversation.input_tokens,
             hold_tokens=attempt.claim.request.hold_tokens,
@@ -287,6 +323,32 @@ class ExecuteRun:
             error=_error_fields(ending.error),
             annotations=attempt.annotations,
             files=files,
+        )
+
+    def _broken_end(self, active: ActiveRun) -> RunEnd:
+        """End a run by what its claim and its text tell; anything else may be what cannot be stored."""
+        request, output = active.claim.request, active.output
+        usage, source = charged_usage(
+            reported=None,
+            retrieved=None,
+            model_called=active.starts > 0,
+            failed=True,
+            text=output.text,
+            input_tokens=request.input_tokens_estimate,
+            hold_tokens=request.hold_tokens,
+            count=count_tokens,
+        )
+        output.gather()
+        return RunEnd(
+            status="failed",
+            text=output.text,
+            usage=usage,
+            usage_source=source,
+            context_tokens=request.input_tokens_estimate + count_tokens(output.text),
+            last_sequence=output.sequence + 3,
+            error=_error_fields(_BROKEN),
+            annotations=[],
+            files=[],
         )
 
     def _close_output(self, output: RunOutput, end: RunEnd) -> None:

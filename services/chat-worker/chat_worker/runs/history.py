@@ -33,7 +33,7 @@ class HistoryRepository:
         self._runs = db["runs"]
 
     async def question(self, request: RunRequestedV1) -> Question | None:
-        """Return the message with what went before it, or None if the gateway has withdrawn it for good."""
+        """Return the message with what went before it, or None if it is not there."""
         messages, answers = await asyncio.gather(
             self._recent_messages(request), self._recent_answers(request)
         )
@@ -60,10 +60,11 @@ class HistoryRepository:
             message = recent.get(follows) or await self._message(follows, request)
             if message is None:
                 break
-            answer = answers.get(message["run_id"])
+            run_id = message.get("run_id", "")
+            answer = answers.get(run_id)
             if answer is None:
-                answer = await self._answer(message["run_id"], request)
-            turns.append(Turn(message["text"], answer))
+                answer = await self._answer(run_id, request)
+            turns.append(Turn(_text_of(message), answer))
             follows = message.get("follows")
         return turns
 
@@ -74,7 +75,7 @@ class HistoryRepository:
     async def _answer(self, run_id: str, request: RunRequestedV1) -> str:
         owned = {"_id": run_id, "thread_id": request.thread_id, "user_id": request.user_id}
         run = await self._runs.find_one(owned, {"text": 1})
-        return "" if run is None else run["text"]
+        return _text_of(run or {})
 
     async def _recent_messages(self, request: RunRequestedV1) -> list[Document]:
         owned = {"thread_id": request.thread_id, "user_id": request.user_id}
@@ -88,4 +89,10 @@ class HistoryRepository:
     async def _recent_answers(self, request: RunRequestedV1) -> dict[str, str]:
         owned = {"thread_id": request.thread_id, "user_id": request.user_id}
         found = self._runs.find(owned, {"text": 1}).sort("created_at", -1).limit(_TURNS_MAX + 1)
-        return {run["_id"]: run["text"] async for run in found}
+        return {run["_id"]: _text_of(run) async for run in found}
+
+
+def _text_of(stored: Document) -> str:
+    """Return what was asked or answered then; a record that is damaged must not stop what is asked now."""
+    text = stored.get("text")
+    return text if isinstance(text, str) else ""

@@ -7,7 +7,7 @@ A claim counts a start of the model in advance (`starts`), for its owner may die
 the run back stores how many there really were, so a run that never reached the model costs nothing.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -41,7 +41,9 @@ INDEXES = (
         why="history of a thread, newest first",
     ),
     IndexSpec(
-        collection="runs", keys=(("finished_at", 1),), why="the audit looks for runs without a settlement"
+        collection="runs",
+        keys=(("finished_at", 1),),
+        why="the ledger and its audit look for ended runs without a settlement",
     ),
 )
 
@@ -50,7 +52,7 @@ _LOOK_AT_MAX = 10
 
 @dataclass(frozen=True, slots=True)
 class HeldElsewhere:
-    """Another worker drives the run, or another run of the thread is still being written."""
+    """The run is driven already, or another run of the thread is still being written."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +60,13 @@ class Ended:
     """The run is terminal; `run` is its document."""
 
     run: Document
+
+
+@dataclass(frozen=True, slots=True)
+class Damaged:
+    """The run cannot be read, so nobody can go on with it; it stays as it is, for a person to mend."""
+
+    run_id: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,13 +109,23 @@ class RunRepository:
             return await self._take_over(stored, now)
         return Claim(request=request, fence=1, started_at=now)
 
-    async def take_over_expired(self) -> Claim | None:
-        """Take one run whose worker has been silent for two leases; its message may be lost."""
+    async def take_over_expired(self, *, besides: Collection[str] = ()) -> Claim | Damaged | None:
+        """Take one run whose worker has been silent for two leases; its message may be lost.
+
+        `besides` are the ids of runs to leave alone.
+        """
         now = self._clock.now()
-        dead = {"state": ACTIVE, "lease_until": {"$lt": now - self._lease}}
+        dead = {
+            "_id": {"$nin": list(besides)},
+            "state": ACTIVE,
+            "lease_until": {"$lt": now - self._lease},
+        }
         # More than one, for other workers look for the same.
         async for run in self._runs.find(dead).limit(_LOOK_AT_MAX):
-            claim = await self._take_over(run, now)
+            try:
+                claim = await self._take_over(run, now)
+            except (KeyError, TypeError, ValueError):
+                return Damaged(run["_id"])
             if isinstance(claim, Claim):
                 return claim
         return None
@@ -116,19 +135,10 @@ class RunRepository:
             return Ended(run)
         if run["lease_until"] >= now:
             return HeldElsewhere()
-        fence = run["fence"] + 1
-        taken = await self._runs.update_one(
-            {"_id": run["_id"], "fence": run["fence"], "state": ACTIVE, "lease_until": run["lease_until"]},
-            {
-                "$set": {"fence": fence, "owner": self._owner, "lease_until": now + self._lease},
-                "$inc": {"starts": 1},
-            },
-        )
-        if taken.matched_count == 0:
-            return HeldElsewhere()
-        return Claim(
+        # Read before it is taken: one that is damaged must not get a lease that nobody uses.
+        claim = Claim(
             request=request_of(run),
-            fence=fence,
+            fence=run["fence"] + 1,
             started_at=run["started_at"],
             starts=run["starts"],
             text=run["text"],
@@ -136,6 +146,14 @@ class RunRepository:
             response_id=run["response_id"],
             background=run["background"],
         )
+        taken = await self._runs.update_one(
+            {"_id": run["_id"], "fence": run["fence"], "state": ACTIVE, "lease_until": run["lease_until"]},
+            {
+                "$set": {"fence": claim.fence, "owner": self._owner, "lease_until": now + self._lease},
+                "$inc": {"starts": 1},
+            },
+        )
+        return claim if taken.matched_count else HeldElsewhere()
 
     async def renew(self, progress: Mapping[str, Progress]) -> list[str]:
         """Renew the leases of all runs of this process in one write; return the runs that are lost."""

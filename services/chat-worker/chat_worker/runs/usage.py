@@ -23,7 +23,8 @@ def charged_usage(
 ) -> tuple[TokenUsage, UsageSource]:
     """Decide the usage and say where it comes from.
 
-    A run that never reached the model, or failed before its first text with no figure, costs nothing.
+    `failed`: it has no answer, and the provider keeps none that may still be written. A run that failed
+    before its first text with no figure, or never reached the model, costs nothing.
     """
     if reported is not None:
         return reported, "provider"

@@ -28,7 +28,8 @@ class StreamWriter:
 
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
-        self._dirty: dict[str, RunOutput] = {}
+        # By run and fence: an older attempt that still says something must not displace the one that counts.
+        self._dirty: dict[tuple[str, int], RunOutput] = {}
         self._wake = asyncio.Event()
         self._urgent = asyncio.Event()
         self._idle = asyncio.Event()
@@ -53,7 +54,7 @@ class StreamWriter:
             log.warning("stream_not_flushed", runs=len(self._dirty))
 
     def _mark(self, output: RunOutput, *, urgent: bool) -> None:
-        self._dirty[output.run_id] = output
+        self._dirty[output.run_id, output.fence] = output
         self._idle.clear()
         self._wake.set()
         if urgent:
