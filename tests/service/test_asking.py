@@ -210,6 +210,37 @@ async def test_a_message_whose_confirmation_is_lost_and_that_a_worker_has_goes_o
         assert [message["run_id"] for message in await asking.messages()] == [follower.run_id]
 
 
+class ThreadsThatKeepEveryMessage(ThreadRepository):
+    async def withdraw_message(self, run_id: str, user_id: str) -> None:
+        raise AssertionError
+
+
+async def test_a_message_that_a_worker_has_is_there_all_the_time(asking: Asking) -> None:
+    asking.ask.threads = ThreadsThatKeepEveryMessage(asking.services.db)
+    asking.queue.error = PublishUnknown()
+    asking.queue.before_error = asking.worker_has
+    with await asking() as follower:
+        assert list(asking.ledger.holds) == [follower.run_id]
+
+
+async def test_a_message_whose_run_is_claimed_while_it_is_withdrawn_is_put_back(asking: Asking) -> None:
+    requests: list[RunRequestedV1] = []
+
+    class ClaimedMeanwhile(ThreadRepository):
+        async def withdraw_message(self, run_id: str, user_id: str) -> None:
+            await super().withdraw_message(run_id, user_id)
+            await asking.worker_has(requests[0])
+
+    async def keep(request: RunRequestedV1) -> None:
+        requests.append(request)
+
+    asking.ask.threads = ClaimedMeanwhile(asking.services.db)
+    asking.queue.error, asking.queue.before_error = PublishUnknown(), keep
+    with await asking() as follower:
+        assert list(asking.ledger.holds) == [follower.run_id]
+        assert [message["run_id"] for message in await asking.messages()] == [follower.run_id]
+
+
 async def test_a_hold_whose_reply_is_lost_is_released(asking: Asking) -> None:
     asking.ledger.lost_replies = {PlaceHoldV1}
     with pytest.raises(Unavailable):

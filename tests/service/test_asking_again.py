@@ -1,12 +1,14 @@
 """The same message again: the run that it began, gone on with if whoever began it was killed."""
 
+import asyncio
 from collections.abc import AsyncGenerator
 
 import pytest
 
-from common.errors import IdReused, PublishUnknown
+from common.errors import IdReused, PublishFailed, PublishUnknown, ThreadBusy, Unavailable
 from common.events.runs import RunRequestedV1
-from gateway.threads.records import Place
+from gateway.threads.records import Place, Thread, UserMessage
+from gateway.threads.repository import ThreadRepository
 from support.asking import Asking, user_who_asks
 
 
@@ -56,6 +58,29 @@ async def test_asking_again_in_vain_keeps_what_may_be_waiting_for_a_worker(askin
         assert [message["run_id"] for message in await asking.messages()] == [first.run_id]
 
 
+async def test_asking_again_in_vain_is_tried_once_more(asking: Asking) -> None:
+    with await asking(client_message_id="c1") as first:
+        asking.clock.pass_s(6)
+        asking.queue.error = PublishUnknown()
+        tried = asyncio.Event()
+
+        async def note(_: RunRequestedV1) -> None:
+            tried.set()
+
+        asking.queue.before_error = note
+        with await asking(client_message_id="c1"):
+            async with asyncio.timeout(20):
+                await tried.wait()
+                asking.queue.error = None
+                asking.clock.pass_s(6)
+                while len(asking.queue.events) == 1:
+                    await asyncio.sleep(0.02)
+            await asking.ask.drain()
+    once, twice = asking.queue.events
+    assert once == twice
+    assert list(asking.ledger.holds) == [first.run_id]
+
+
 async def test_asking_again_for_what_cannot_be_paid_any_more_ends_it(asking: Asking) -> None:
     with await asking(client_message_id="c1"):
         asking.ledger.holds.clear()
@@ -79,3 +104,94 @@ async def test_the_same_message_again_is_no_new_run_while_another_has_its_thread
             await asking.ask.drain()
     assert len(asking.queue.events) == 1
     assert await asking.nothing_is_left()
+
+
+class FirstOneHeldUp(ThreadRepository):
+    """Whoever comes first to a place reaches it, and is held up there until `go_on` is set."""
+
+    def __init__(self, asking: Asking) -> None:
+        super().__init__(asking.services.db)
+        self.reached, self.go_on = asyncio.Event(), asyncio.Event()
+
+    async def _hold_up(self) -> None:
+        if not self.reached.is_set():
+            self.reached.set()
+            await self.go_on.wait()
+
+
+class ThreadIsReadLate(FirstOneHeldUp):
+    """Whoever comes first has looked for the message once `has_looked` is set."""
+
+    def __init__(self, asking: Asking) -> None:
+        super().__init__(asking)
+        self.has_looked = asyncio.Event()
+
+    async def find_thread(self, user_id: str, thread_id: str) -> Thread | None:
+        await self._hold_up()
+        return await super().find_thread(user_id, thread_id)
+
+    async def find_message_by_client_id(self, user_id: str, client_message_id: str) -> UserMessage | None:
+        found = await super().find_message_by_client_id(user_id, client_message_id)
+        self.has_looked.set()
+        return found
+
+
+class MessageIsStoredLate(FirstOneHeldUp):
+    async def insert_message(self, message: UserMessage) -> UserMessage:
+        await self._hold_up()
+        return await super().insert_message(message)
+
+
+async def test_the_same_message_that_is_stored_while_it_is_looked_for_is_joined(asking: Asking) -> None:
+    asking.ask.threads = threads = ThreadIsReadLate(asking)
+    late = asyncio.create_task(asking(client_message_id="c1"))
+    async with asyncio.timeout(20):
+        await threads.reached.wait()
+        await threads.has_looked.wait()
+        with await asking(client_message_id="c1") as first:
+            threads.go_on.set()
+            with await late as again:
+                assert again.run_id == first.run_id
+    await asking.ask.drain()
+    assert len(asking.queue.events) == len(asking.ledger.holds) == len(await asking.messages()) == 1
+
+
+async def test_the_same_message_begins_though_it_was_taken_back_meanwhile(asking: Asking) -> None:
+    asking.ask.threads = threads = MessageIsStoredLate(asking)
+    late = asyncio.create_task(asking(client_message_id="c1"))
+    async with asyncio.timeout(20):
+        await threads.reached.wait()
+        asking.queue.error = PublishFailed()
+        with pytest.raises(PublishFailed):
+            await asking(client_message_id="c1")
+        asking.queue.error = None
+        threads.go_on.set()
+        with await late as begun:
+            assert list(asking.ledger.holds) == [begun.run_id]
+    assert [message["run_id"] for message in await asking.messages()] == [begun.run_id]
+
+
+async def test_another_message_that_is_sent_meanwhile_is_refused_all_the_same(asking: Asking) -> None:
+    asking.ask.threads = threads = MessageIsStoredLate(asking)
+    late = asyncio.create_task(asking(client_message_id="c1"))
+    async with asyncio.timeout(20):
+        await threads.reached.wait()
+        with await asking(client_message_id="c2") as begun:
+            threads.go_on.set()
+            with pytest.raises(ThreadBusy):
+                await late
+    assert [message["run_id"] for message in await asking.messages()] == [begun.run_id]
+
+
+async def test_whoever_comes_while_a_worker_learns_what_was_taken_back_is_to_try_again(
+    asking: Asking,
+) -> None:
+    await asking.is_withdrawn_before_a_worker_has_it("Why?", state="active")
+    with pytest.raises(Unavailable):
+        await asking("Why?")
+    assert len(asking.queue.events) == len(await asking.messages()) == 0
+    await asking.services.db["runs"].update_one(
+        {}, {"$set": {"state": "failed", "error": {"code": "withdrawn"}}}
+    )
+    with await asking("Why?"):
+        assert len(asking.queue.events) == 1

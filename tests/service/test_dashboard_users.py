@@ -67,6 +67,21 @@ async def test_a_search_finds_the_beginnings_of_words(on_trial: DashboardOnTrial
     assert answer["total"] == len(found)
 
 
+async def test_a_page_ends_behind_any_name(on_trial: DashboardOnTrial):
+    # Letters that become several when they are normalized, as many as a session may have.
+    for user_id, name in (("longest", "각" * 200), ("widest", "ﷺ" * 200), ("last", "힣")):
+        await on_trial.trial.ledger.accounts.open(Profile(user_id=user_id, name=name))
+    names: list[str] = []
+    after: dict[str, Any] = {}
+    while True:
+        page = await on_trial.get(PATH, sort="name", limit=1, **after)
+        names += [user["id"] for user in page["items"]]
+        if page["next_cursor"] is None:
+            break
+        after = {"cursor": page["next_cursor"]}
+    assert names[len(PEOPLE) :] == ["widest", "longest", "last"]
+
+
 async def test_users_come_in_the_order_asked_for(on_trial: DashboardOnTrial):
     everyone = [user_id for user_id, *_ in PEOPLE]
     assert await ids(on_trial) == everyone[::-1]

@@ -163,7 +163,7 @@ async def finished_run(wire: Wire, text: str = "Because.") -> str:
 
 
 @pytest.mark.parametrize(
-    ("others", "balance", "sequence"), [(None, 1_000, 20), ([], 993, 21), ([30, 0], 963, 22)]
+    ("others", "balance", "sequence"), [(None, 1_000, 20), ([], 993, 21), ([30, 0], 963, 23)]
 )
 async def test_usage_tells_the_balance_and_its_sequence_as_they_will_be_once_booked(
     wire: Wire, others: list[int] | None, balance: int, sequence: int
@@ -195,12 +195,13 @@ async def test_usage_of_a_user_without_an_account_tells_no_balance(wire: Wire) -
     assert (usage["token_balance"], usage["token_sequence"]) == (None, None)
 
 
-async def test_the_balance_is_told_with_its_sequence(wire: Wire) -> None:
+async def test_the_balance_is_told_with_its_sequence_and_whose_it_is(wire: Wire) -> None:
     account = {"balance": 900, "held": 100, "available": 800, "token_grant": 500, "sequence": 12}
     await wire.services.db["accounts"].insert_one({"_id": USER, **account})
     async with wire.http.stream("GET", "/chat/account/events") as response:
         blocks = blocks_of(response)
         assert data_of([await anext(blocks), await anext(blocks)], "balance") == {
+            "user_id": USER,
             "token_balance": 900,
             "token_sequence": 12,
             "token_held": 100,

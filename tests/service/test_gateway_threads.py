@@ -72,9 +72,10 @@ class TestLatestThread:
         assert isinstance(command, OpenAccountV1)
         assert (command.user_id, command.user_name, command.email) == ("u1", "Ada", "ada@example.com")
 
-    async def test_the_tokens_alone_are_a_lighter_question(self, client: httpx.AsyncClient):
+    async def test_the_tokens_alone_and_whose_they_are_is_a_lighter_question(self, client: httpx.AsyncClient):
         answer = await client.get("/chat/account")
         assert answer.json() == {
+            "user_id": "u1",
             "token_balance": 50_000,
             "token_sequence": 7,
             "token_available": 49_000,

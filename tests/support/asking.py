@@ -91,8 +91,8 @@ class Asking:
         }
         await self.services.db["runs"].update_one({"_id": request.run_id}, {"$set": stored | fields})
 
-    async def is_withdrawn_before_a_worker_has_it(self, text: str) -> None:
-        """Send a message whose confirmation is lost; a worker finds it gone, and ends its run."""
+    async def is_withdrawn_before_a_worker_has_it(self, text: str, *, state: str = "failed") -> None:
+        """Send a message whose confirmation is lost; a worker claims its run, finds it gone, and ends it."""
         requests: list[RunRequestedV1] = []
 
         async def keep(request: RunRequestedV1) -> None:
@@ -102,7 +102,8 @@ class Asking:
         with pytest.raises(PublishUnknown):
             await self(text)
         self.queue.error = self.queue.before_error = None
-        await self.worker_has(requests[0], state="failed", error={"code": "withdrawn"}, context_tokens=1)
+        error = None if state == "active" else {"code": "withdrawn"}
+        await self.worker_has(requests[0], state=state, error=error, context_tokens=1)
 
     async def nothing_is_left(self) -> bool:
         """Tell whether the thread is free, nothing is held, stored or followed."""

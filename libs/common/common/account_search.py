@@ -5,6 +5,7 @@ import unicodedata
 
 _WORDS_MAX = 40
 _WORD_CHARACTERS_MAX = 80
+_SORT_NAME_CHARACTERS_MAX = 200
 _APART = re.compile(r"[\W_]+")
 
 
@@ -12,6 +13,11 @@ def normalized(text: str) -> str:
     """Make upper and lower case and accents the same."""
     letters = unicodedata.normalize("NFKD", text.casefold())
     return "".join(c for c in letters if not unicodedata.combining(c)).casefold()
+
+
+def sort_name(name: str) -> str:
+    """Return what a name is put in order by: short enough for the cursor of a page."""
+    return normalized(name)[:_SORT_NAME_CHARACTERS_MAX]
 
 
 def search_words(*texts: str | None) -> list[str]:

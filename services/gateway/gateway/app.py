@@ -31,7 +31,7 @@ from gateway.middleware.security_headers import SecurityHeaders
 from gateway.middleware.send_timeout import SendTimeout
 from gateway.middleware.size_limits import SizeLimits
 from gateway.openapi import describe
-from gateway.policy import PUBLIC, check_policies
+from gateway.policy import PUBLIC, Integration, Operator, check_policies
 from gateway.sessions import routes as sessions
 from gateway.settings import Settings, origin_of
 from gateway.streaming import routes as streaming
@@ -109,7 +109,9 @@ def _middleware(settings: Settings, services: Services) -> list[Middleware]:
             SizeLimits,
             url_bytes_max=settings.url_bytes_max,
             body_bytes_max=settings.body_bytes_max,
-            int_body_bytes_max=settings.int_body_bytes_max,
+            large_body_bytes_max=settings.int_body_bytes_max,
+            # The report of a year that a summary is asked for has more than other bodies may.
+            large={"/int/": Integration(), "/dashboard/overall/resume": Operator()},
         ),
         Middleware(SendTimeout, timeout_s=settings.send_timeout_s),
     ]

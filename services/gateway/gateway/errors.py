@@ -59,10 +59,17 @@ def handle_errors(app: FastAPI) -> None:
 
 async def _app_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, AppError)
+    return app_problem(request, error)
+
+
+def app_problem(request: Request, error: AppError) -> Response:
+    """Write an error with what the request adds to it: where to sign in, or by which id to report it."""
     if isinstance(error, Unauthenticated):
         return problem(error, login_url=services_of(request).settings.sign_in_url)
     if error.status >= AppError.status:
         log.warning("unavailable", code=error.code, reason=error.detail)
+    if error.status == AppError.status:
+        return problem(error, id=request.state.request_id)
     return problem(error)
 
 

@@ -3,7 +3,8 @@
 from typing import Annotated
 
 from fastapi import Path, Query
-from pydantic import BaseModel, ConfigDict
+from pydantic import AfterValidator, BaseModel, ConfigDict
+from pydantic_core import PydanticCustomError
 
 _ID = "^[{prefixes}]_[0-9a-f]{{32}}$"
 THREAD_ID_PATTERN = _ID.format(prefixes="t")
@@ -21,6 +22,15 @@ MessageIdInPath = Annotated[str, Path(pattern=MESSAGE_ID_PATTERN)]
 RunIdInPath = Annotated[str, Path(pattern=RUN_ID_PATTERN)]
 PageLimit = Annotated[int, Query(ge=1, le=PAGE_ROWS_MAX)]
 PageCursor = Annotated[str | None, Query(max_length=200)]
+
+
+def _says_something(text: str) -> str:
+    if not text.strip():
+        raise PydanticCustomError("blank", "must say something")
+    return text.strip()
+
+
+SAYS_SOMETHING = AfterValidator(_says_something)
 
 
 class Body(BaseModel):

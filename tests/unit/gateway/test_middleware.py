@@ -70,9 +70,37 @@ class TestSizes:
         answer = await client.post("/chat/threads", content=b"{}", headers={"Content-Length": "9" * 30})
         assert answer.status_code == 413
 
-    async def test_the_integration_may_send_a_mebibyte(self, client: httpx.AsyncClient):
-        assert (await client.post("/int/tokens", content=b"x" * 1024 * 1024)).status_code == 401
-        assert (await client.post("/int/tokens", content=b"x" * (1024 * 1024 + 1))).status_code == 413
+    @pytest.mark.parametrize("path", ["/int/tokens", "/dashboard/overall/resume"])
+    @pytest.mark.parametrize("is_chunked", [True, False])
+    async def test_the_integration_and_reports_may_have_a_mebibyte(self, path: str, *, is_chunked: bool):
+        services = gateway_services(int_user="crm", int_password="p")
+
+        async def post(kib: int, authorization: str, more: bytes = b"") -> int:
+            async def parts() -> AsyncGenerator[bytes]:
+                nonlocal sent
+                for part in (*[b"x" * 1024] * kib, more):
+                    sent += len(part)
+                    yield part
+
+            content = parts() if is_chunked else b"x" * 1024 * kib + more
+            answer = await client.post(path, content=content, headers={"Authorization": authorization})
+            return answer.status_code
+
+        session, sent = session_of(services, role="operator"), 0
+        allowed = "Basic Y3JtOnA=" if path.startswith("/int/") else f"Bearer {session}"
+        async with gateway_client(services) as client:
+            assert await post(1024, allowed) == 400
+            assert await post(1024, allowed, b"x") == 413
+            sent = 0
+            # From a stranger, nothing of it is kept.
+            assert await post(1024, "Basic Y3JtOng=") == 401
+            assert await post(1024, f"Bearer {session_of(services)}") in {401, 403}
+            assert sent == 0
+
+    async def test_a_report_of_a_stranger_says_where_to_sign_in(self, client: httpx.AsyncClient):
+        answer = await client.post("/dashboard/overall/resume", content=b"x" * 70_000, headers=bearer("no"))
+        assert answer.status_code == 401
+        assert "login_url" in answer.json()
 
 
 class TestHeaders:

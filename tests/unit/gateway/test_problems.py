@@ -20,6 +20,7 @@ RAISED = {
     "redis": RedisConnectionError("redis went away"),
     "bad query": OperationFailure("no such operator: s3cret"),
     "bug": RuntimeError("the secret is s3cret"),
+    "bug elsewhere": AppError(),
 }
 
 
@@ -60,6 +61,7 @@ def is_problem(answer: httpx.Response, status: int, code: str) -> bool:
         ("redis", 503, "unavailable", "5"),
         ("bad query", 500, "internal", None),
         ("bug", 500, "internal", None),
+        ("bug elsewhere", 500, "internal", None),
     ],
 )
 async def test_what_is_raised_becomes_a_problem(
@@ -84,6 +86,11 @@ async def test_a_bug_carries_the_id_of_its_log_line_and_no_stack(client: httpx.A
     assert answer.json()["id"] == line["request_id"] == answer.headers["x-request-id"]
     assert "RuntimeError" not in answer.text
     assert "default-src 'none'" in answer.headers["content-security-policy"]
+
+
+async def test_so_does_the_failure_of_another_service(client: httpx.AsyncClient):
+    answer = await client.get("/fail", params={"name": "bug elsewhere"})
+    assert answer.json()["id"] == answer.headers["x-request-id"]
 
 
 @pytest.mark.parametrize(

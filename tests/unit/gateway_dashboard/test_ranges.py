@@ -35,6 +35,16 @@ def test_the_days_before_are_as_many_where_the_clock_skips_a_midnight():
     assert asked.previous() == read_range("2026-04-23", "2026-04-23", "Africa/Cairo", now=NOW).span
 
 
+@pytest.mark.parametrize(
+    ("zone", "day", "before"),
+    [("Atlantic/Azores", "2026-10-25", "2026-10-24"), ("America/Havana", "2026-11-01", "2026-10-31")],
+)
+def test_the_days_before_are_as_many_where_a_midnight_comes_twice(zone: str, day: str, before: str):
+    asked = read_range(day, day, zone, now=NOW)
+    assert asked.span.end - asked.span.start == timedelta(hours=25)
+    assert asked.previous() == read_range(before, before, zone, now=NOW).span
+
+
 def test_a_bound_is_cut_to_the_millisecond_of_the_database():
     asked = read_range("2026-11-01T10:00:00.123999Z", "2026-11-02", "UTC", now=NOW)
     assert asked.span.start.microsecond == 123_000

@@ -12,17 +12,15 @@ from common.usage_rollup import (
     DAY,
     Figures,
     Span,
-    day_start,
     figures_of_row,
     local_days,
-    parts_within,
-    round_up,
+    user_columns,
 )
 from common.usage_sums import UsageSums
 from gateway.dashboard.ranges import Range
 from gateway.dashboard.shapes import Usage, UsageOfMany
 from gateway.dashboard.usage_figures import Breakdown, Person, averages_of, usage_of
-from support.ledger_rows import FIRST, LAST, ZONES, documents, histories, moments, rollups
+from support.ledger_rows import FIRST, LAST, ZONES, documents, histories, moments, read_for, rollups
 from usage_ledger.domain.transaction import Transaction
 
 NAMES = ("total_tokens", "input_tokens", "cached_tokens", "output_tokens", "reasoning_tokens", "runs")
@@ -32,10 +30,7 @@ def sums_of(found: list[Transaction], span: Span, zone: ZoneInfo, *, folded: int
     """Feed sums with what `common.mongo.usage` reads, from documents in memory."""
     sums: UsageSums[date] = UsageSums(span, list(local_days(span, zone)))
     stored = rollups(found, folded=folded)
-    days = Span(day_start(span.start), round_up(span.end, day_start(span.end), DAY))
-    read = [*parts_within(stored, "day", days), *parts_within(stored, "day_users", days)]
-    read += [part for q in sums.cover.quarters for part in parts_within(stored, "quarter_users", q)]
-    for document in read:
+    for document in read_for(sums, stored):
         sums.add(document)
     for edge in sums.cover.edges:
         for row in documents(found):
@@ -126,9 +121,8 @@ def test_a_user_who_changed_company_is_one_user_and_counts_for_both_companies(fo
 
 def test_the_last_row_stands_for_the_rest():
     sums: UsageSums[date] = UsageSums(Span(FIRST, FIRST + DAY), [(FIRST.date(), Span(FIRST, FIRST + DAY))])
-    users = {f"u{n}~c{n}": {"i": 10 - n, "n": 1} for n in range(10)}
-    active = {"a0": dict.fromkeys(users, 1)}
-    sums.add({"kind": "day_users", "at": FIRST, "users": users, "active": active})
+    users = {f"u{n}~c{n}": (10 - n, 0, 0, 0, 1, 0, 1, 0) for n in range(10)}
+    sums.add({"kind": "day_users", "at": FIRST} | user_columns("day_users", users))
     breakdown = Breakdown(sums, rows_max=4)
     shown = breakdown.users({"u0": Person(name="Ada", email="a@b", company=None)})
     assert [(user.user_id, user.name, user.total_tokens, user.rest) for user in shown] == [

@@ -40,6 +40,7 @@ from common.log import get_logger
 from common.tokens import count_tokens
 from gateway.asking.branches import Branch, Branches
 from gateway.asking.estimate import Sizes, estimate_input_tokens
+from gateway.asking.records import Asked, Sent
 from gateway.ledger import Ledger, open_account
 from gateway.limits.limits import Limits
 from gateway.publisher import EventPublisher
@@ -59,23 +60,14 @@ _RELEASED_WITHIN_S = 1.0
 """Together below 5 s: whoever is refused because a server is away waits no longer for it."""
 _ASKED_AGAIN_AFTER = timedelta(seconds=5)
 """By then a request was made, or taken back, or its gateway is dead."""
+_PAUSE_AFTER_VAIN_S = 6.0
+"""Longer than that: nobody has asked since."""
 
 
 class _AskedBefore(Exception):
     def __init__(self, message: UserMessage) -> None:
         super().__init__()
         self.message = message
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Asked:
-    """One message on its way. `until_s`, by the monotonic clock, ends the waiting for ledger and queue."""
-
-    session: Session
-    thread: Thread
-    message: UserMessage
-    input_tokens: int
-    until_s: float
 
 
 @dataclass(slots=True, kw_only=True)
@@ -98,6 +90,7 @@ class Ask:
     crash: CrashPoints = field(default_factory=CrashPoints)
     branches: Branches = field(init=False)
     _instructions_tokens: int = field(init=False)
+    _draining: asyncio.Event = field(init=False, default_factory=asyncio.Event)
     _tasks: set[asyncio.Task[None]] = field(init=False, default_factory=set[asyncio.Task[None]])
 
     def __post_init__(self) -> None:
@@ -119,22 +112,20 @@ class Ask:
         Unavailable; in all these cases nothing was started and nothing is held.
         """
         self._check_text(text)
+        sent = Sent(session, thread_id, text, client_message_id, place)
         until_s = self.clock.monotonic_s() + _ASKED_WITHIN_S
         try:
-            async with asyncio.timeout(_ASKED_WITHIN_S):
-                thread, before = await self._look(session.user_id, thread_id, client_message_id)
-                branch = Branch() if before is not None else await self.branches.at(thread, place)
-        except TimeoutError:
-            raise Unavailable from None
-        if before is not None:
-            follower = self._join(before, thread_id=thread_id, text=text, place=place)
-            self._in_background(self._see_to(before, session))
-            return follower
-        message = self._message(thread, text, client_message_id, place, follows=branch.follows)
-        return await self._begin(self._asked(session, thread, message, branch, until_s=until_s))
+            return await self._ask(sent, until_s=until_s, is_counted=False)
+        except ThreadBusy:
+            if client_message_id is None:
+                raise
+        # What keeps the thread may be this very message, which was sent a moment before by a connection that
+        # is gone, and was stored, or taken back, while it was looked for.
+        return await self._ask(sent, until_s=until_s, is_counted=True)
 
     async def drain(self) -> None:
-        """Wait for what is half way, releases included."""
+        """Wait for what is half way, releases included; what was asked for in vain is not asked for again."""
+        self._draining.set()
         while self._tasks:
             await asyncio.wait(set(self._tasks))
 
@@ -148,14 +139,29 @@ class Ask:
         if size > self.message_bytes_max:
             raise TooLarge(f"A message has at most {self.message_bytes_max} bytes")
 
-    async def _look(
-        self, user_id: str, thread_id: str, client_message_id: str | None
-    ) -> tuple[Thread, UserMessage | None]:
-        """Count the message; return its thread, and what was sent under its id before."""
+    async def _ask(self, sent: Sent, *, until_s: float, is_counted: bool) -> Follower:
+        session, place = sent.session, sent.place
+        try:
+            async with asyncio.timeout(max(0.0, until_s - self.clock.monotonic_s())):
+                thread, before = await self._look(sent, is_counted=is_counted)
+                branch = Branch() if before is not None else await self.branches.at(thread, place)
+        except TimeoutError:
+            raise Unavailable from None
+        if before is not None:
+            follower = self._join(before, thread_id=sent.thread_id, text=sent.text, place=place)
+            self._in_background(self._see_to(before, session))
+            return follower
+        message = self._message(thread, sent, follows=branch.follows)
+        return await self._begin(self._asked(session, thread, message, branch, until_s=until_s))
+
+    async def _look(self, sent: Sent, *, is_counted: bool) -> tuple[Thread, UserMessage | None]:
+        """Count the message unless it is; return its thread, and what was sent under its id before."""
+        user_id = sent.session.user_id
+        counting = asyncio.sleep(0) if is_counted else self.limits.check_message_rate(user_id)
         _, thread, before = await asyncio.gather(
-            self.limits.check_message_rate(user_id),
-            self._find_thread(user_id, thread_id),
-            self._asked_before(user_id, client_message_id),
+            counting,
+            self._find_thread(user_id, sent.thread_id),
+            self._asked_before(user_id, sent.client_message_id),
         )
         return thread, before
 
@@ -183,51 +189,64 @@ class Ask:
         return self.hub.follow(message.run_id, message.user_id)
 
     async def _see_to(self, message: UserMessage, session: Session) -> None:
-        """Ask for a run once more that nobody has begun: whoever was to ask for it may have been killed."""
+        """Ask for a run until somebody has begun it: whoever was to ask for it may have been killed."""
         left = message.created_at + _ASKED_AGAIN_AFTER - self.clock.now()
         await asyncio.sleep(max(0.0, left.total_seconds()))
-        if await self.stored.find(message.run_id, message.user_id) is not None:
-            return
-        now = self.clock.now()
-        if not await self.threads.mark_asked_again(
-            message.run_id, message.user_id, now=now, before=now - _ASKED_AGAIN_AFTER
-        ):
-            return
-        thread = await self.threads.find_thread(message.user_id, message.thread_id)
-        if thread is None or thread.last_run_id != message.run_id:
-            # The thread was never taken for it, so it was never asked for; now that may be too late.
-            await self.threads.withdraw_message(message.run_id, message.user_id)
-            return
-        branch = await self.branches.behind(message.follows, thread, otherwise=Branch())
-        until_s = self.clock.monotonic_s() + _ASKED_WITHIN_S
-        await self._start(self._asked(session, thread, message, branch, until_s=until_s), again=True)
+        while not await self._ask_again(message, session):
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_PAUSE_AFTER_VAIN_S):
+                    await self._draining.wait()
+                    return
 
-    def _message(
-        self, thread: Thread, text: str, client_message_id: str | None, place: Place, *, follows: str | None
-    ) -> UserMessage:
+    async def _ask_again(self, message: UserMessage, session: Session) -> bool:
+        """Ask for a run that nobody has begun, unless somebody else sees to it. False: in vain."""
+        run_id, user_id, now = message.run_id, message.user_id, self.clock.now()
+        try:
+            if await self._is_claimed(message) or not await self.threads.awaits_claim(
+                run_id, user_id, now=now
+            ):
+                return True
+            if not await self.threads.mark_asked_again(
+                run_id, user_id, now=now, before=now - _ASKED_AGAIN_AFTER
+            ):
+                return True
+            thread = await self.threads.find_thread(user_id, message.thread_id)
+            if thread is None or thread.last_run_id != run_id:
+                # The thread was never taken for it, so it was never asked for; now that may be too late.
+                await self.threads.withdraw_message(run_id, user_id)
+                return True
+            branch = await self.branches.behind(message.follows, thread, otherwise=Branch())
+            until_s = self.clock.monotonic_s() + _ASKED_WITHIN_S
+            await self._start(self._asked(session, thread, message, branch, until_s=until_s), again=True)
+        except (Unavailable, PyMongoError) as error:
+            log.warning("not_asked_again", run_id=run_id, error=type(error).__name__)
+            return False
+        return True
+
+    def _message(self, thread: Thread, sent: Sent, *, follows: str | None) -> UserMessage:
         now = self.clock.now()
         return UserMessage(
             id=new_id("m"),
             thread_id=thread.id,
             user_id=thread.user_id,
-            text=text,
+            text=sent.text,
             run_id=new_id("r"),
-            client_message_id=client_message_id,
+            client_message_id=sent.client_message_id,
             follows=follows,
             created_at=now,
             claim_until=now + CLAIM_WITHIN,
-            place=place,
+            place=sent.place,
         )
 
     def _asked(
         self, session: Session, thread: Thread, message: UserMessage, branch: Branch, *, until_s: float
-    ) -> _Asked:
+    ) -> Asked:
         sizes = Sizes(
             instructions=self._instructions_tokens,
             context=branch.context_tokens,
             question=count_tokens(message.text),
         )
-        return _Asked(
+        return Asked(
             session=session,
             thread=thread,
             message=message,
@@ -235,7 +254,7 @@ class Ask:
             until_s=until_s,
         )
 
-    async def _begin(self, asked: _Asked) -> Follower:
+    async def _begin(self, asked: Asked) -> Follower:
         message = asked.message
         # Listening before the run can begin: its first chunk need not be looked for.
         follower = self.hub.follow(message.run_id, message.user_id, may_be_stored=False)
@@ -251,7 +270,7 @@ class Ask:
             raise
         return follower
 
-    async def _start(self, asked: _Asked, *, again: bool = False) -> None:
+    async def _start(self, asked: Asked, *, again: bool = False) -> None:
         # The thread is taken before the hold is placed: of many messages at once only those that own
         # their thread draw on the balance, so none is refused for the sake of one that loses anyway.
         stored = again
@@ -272,7 +291,7 @@ class Ask:
             if await self._take_back(asked.message, release=maybe_held):
                 raise
 
-    async def _hold(self, asked: _Asked) -> HoldReply:
+    async def _hold(self, asked: Asked) -> HoldReply:
         command = PlaceHoldV1(
             request_id=new_id("q"),
             run_id=asked.message.run_id,
@@ -288,10 +307,10 @@ class Ask:
             await open_account(self.ledger, asked.session, deadline_s=self._left_s(asked))
             return await self.ledger.call(command, HoldReply, deadline_s=self._left_s(asked))
 
-    def _left_s(self, asked: _Asked) -> float:
+    def _left_s(self, asked: Asked) -> float:
         return max(0.0, asked.until_s - self.clock.monotonic_s())
 
-    async def _store(self, asked: _Asked) -> None:
+    async def _store(self, asked: Asked) -> None:
         """Store the message, then take the thread: a run without a message does not keep a thread busy."""
         message = asked.message
         stored = await self.threads.insert_message(message)
@@ -303,7 +322,7 @@ class Ask:
         if not taken:
             raise ThreadBusy
 
-    def _request(self, asked: _Asked, hold_tokens: int) -> RunRequestedV1:
+    def _request(self, asked: Asked, hold_tokens: int) -> RunRequestedV1:
         message = asked.message
         return RunRequestedV1(
             event_id=message.run_id,
@@ -332,11 +351,13 @@ class Ask:
     async def _taken_back(
         self, message: UserMessage, *, release: bool, deadline_s: float = _CALL_DEADLINE_S
     ) -> bool:
-        # A request whose confirmation was lost may be delivered yet. The message goes first: a worker
-        # claims, then reads the message, so one of us sees the other; one that comes later finds no
-        # message and ends the run, which costs nothing.
+        # A request whose confirmation was lost may be delivered yet. The message goes before the second look:
+        # a worker claims, then reads the message, so one of us sees the other, and a worker that finds none
+        # waits whether it is put back; one that comes later ends the run, which costs nothing.
+        if await self._is_claimed(message):
+            return False
         await self.threads.withdraw_message(message.run_id, message.user_id)
-        if await self.stored.find(message.run_id, message.user_id) is not None:
+        if await self._is_claimed(message):
             await self.threads.insert_message(message)
             return False
         if release:
@@ -344,6 +365,9 @@ class Ask:
             with suppress(UnknownAccount):
                 await self.ledger.call(command, AccountReply, deadline_s=deadline_s)
         return True
+
+    async def _is_claimed(self, message: UserMessage) -> bool:
+        return await self.stored.find(message.run_id, message.user_id) is not None
 
     async def _take_back_later(self, message: UserMessage, *, release: bool) -> None:
         # At the latest the message's `claim_until` frees the thread, and the ledger lets the hold expire.

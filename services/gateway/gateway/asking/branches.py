@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from common.clock import Clock
-from common.errors import NotFound, ThreadBusy
+from common.errors import NotFound, ThreadBusy, Unavailable
 from gateway.streaming.stored_runs import StoredRuns
 from gateway.threads.records import Place, Thread, UserMessage
 from gateway.threads.repository import ThreadRepository
@@ -28,7 +28,7 @@ class Branches:
     async def at(self, thread: Thread, place: Place) -> Branch:
         """Return what goes before a message that is asked there.
 
-        Raises ThreadBusy, and NotFound for a place that is not in the thread.
+        Raises ThreadBusy, Unavailable, and NotFound for a place that is not in the thread.
         """
         end = await self._end_of(thread)
         if place.replaces is not None:
@@ -54,7 +54,11 @@ class Branches:
         return message
 
     async def _end_of(self, thread: Thread) -> Branch:
-        """Return the newest branch as it is. Raises ThreadBusy while its last run is active."""
+        """Return the newest branch as it is.
+
+        Raises ThreadBusy while its last run is active, and Unavailable if that one only has to find out that
+        its message was taken back.
+        """
         if thread.last_run_id is None:
             return Branch()
         last_run = await self.stored.last_run(thread.last_run_id, thread.user_id)
@@ -68,5 +72,7 @@ class Branches:
             if last_run is None:
                 return Branch()
         if last_run.is_active:
+            if await self.threads.find_message(thread.user_id, last_run.message_id) is None:
+                raise Unavailable("The message before is being withdrawn, please try again")
             raise ThreadBusy
         return Branch(follows=last_run.message_id, context_tokens=last_run.context_tokens)

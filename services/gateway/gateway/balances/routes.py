@@ -40,8 +40,9 @@ class BalanceStream(StreamingResponse):
 async def balance_events(session: UserSession, services: GatewayServices) -> BalanceStream:
     """The user's tokens now and whenever they change, by whatever: events `balance`, until the page leaves.
 
-    `{token_balance, token_sequence, token_held, token_available, token_grant}`; `token_sequence` orders them
-    among each other, and with what `GET /chat/account` answers. As many as the user may have streams of runs.
+    `{user_id, token_balance, token_sequence, token_held, token_available, token_grant}`; `token_sequence`
+    orders those of a user among each other, and with what `GET /chat/account` answers. As many as the user
+    may have streams of runs.
     """
     async with AsyncExitStack() as held:
         await held.enter_async_context(services.limits.open_balance(session.user_id))
@@ -73,6 +74,7 @@ def _view(stored: Mapping[str, Any]) -> AccountView:
 
 def _event(account: AccountView) -> bytes:
     shown = {
+        "user_id": account.user_id,
         "token_balance": account.token_balance,
         "token_sequence": account.sequence,
         "token_held": account.token_held,

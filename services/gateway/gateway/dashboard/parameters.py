@@ -9,7 +9,7 @@ from pydantic_core import PydanticCustomError
 
 from gateway.context import services_of
 from gateway.dashboard.ranges import Range, malformed, read_range
-from gateway.parameters import PRINTABLE
+from gateway.parameters import PRINTABLE, SAYS_SOMETHING
 
 COMPANY_CHARACTERS_MAX = 4_000
 """Sessions do not bound the id of a company, but a request's headers do."""
@@ -40,12 +40,6 @@ def _is_json(text: str) -> bool:
     return True
 
 
-def _says_something(text: str) -> str:
-    if not text.strip():
-        raise PydanticCustomError("blank", "must say something")
-    return text.strip()
-
-
 _IS_TEXT = AfterValidator(_is_text)
 PageStart = Annotated[int, Query(ge=0, le=START_MAX, description="rows to leave out")]
 RowCursor = Annotated[str | None, Query(max_length=2_000, description="`next_cursor` of the page before")]
@@ -55,9 +49,7 @@ CompanyFilter = Annotated[
     str | None, Query(min_length=1, max_length=COMPANY_CHARACTERS_MAX, pattern=PRINTABLE), _IS_TEXT
 ]
 SearchText = Annotated[str | None, Query(max_length=100, pattern=PRINTABLE), _IS_TEXT]
-Reason = Annotated[
-    str, Field(min_length=1, max_length=500, pattern=PRINTABLE), AfterValidator(_says_something)
-]
+Reason = Annotated[str, Field(min_length=1, max_length=500, pattern=PRINTABLE), SAYS_SOMETHING]
 
 DateText = Annotated[str | None, Query(max_length=40, description="ISO 8601; a date is that whole day")]
 ZoneName = Annotated[str, Query(max_length=64, description="IANA time zone, in which days are counted")]

@@ -35,7 +35,11 @@ class Range:
     def previous(self) -> Span:
         """Return the time of equal length before it: as many local days, or as many seconds."""
         start, end = (at.astimezone(self.zone) for at in (self.span.start, self.span.end))
-        if all(_midnight(at.date(), self.zone) == at for at in (start, end)):
+        # In UTC: where clocks are turned back at midnight, Python calls no two times of two zones equal.
+        if (_midnight(start.date(), self.zone), _midnight(end.date(), self.zone)) == (
+            self.span.start,
+            self.span.end,
+        ):
             days = (end.date() - start.date()).days
             return Span(_midnight(start.date() - timedelta(days=days), self.zone), self.span.start)
         return Span(self.span.start - (self.span.end - self.span.start), self.span.start)

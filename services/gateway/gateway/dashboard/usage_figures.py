@@ -48,11 +48,7 @@ class Breakdown:
 
     def __init__(self, sums: UsageSums[date], *, rows_max: int = ROWS_MAX) -> None:
         self._sums = sums
-        self._of_users: defaultdict[str, Figures] = defaultdict(Figures)
-        self._of_companies: defaultdict[str | None, Figures] = defaultdict(Figures)
-        for (user_id, company_id), figures in sums.by_user().items():
-            self._of_users[user_id] += figures
-            self._of_companies[company_id] += figures
+        self._of_users, self._of_companies = sums.by_user(), sums.by_company()
         self._active = sums.active()
         self._users, self._other_users = _top(self._of_users, rows_max)
         self._companies, self._other_companies = _top(self._of_companies, rows_max)
@@ -124,7 +120,7 @@ class Breakdown:
         return rows
 
     def _active_in(self, places: list[int]) -> int:
-        return len(self._sums.active_users(places))
+        return self._sums.active_users(places)
 
 
 def usage_of(figures: Figures) -> dict[str, int]:
@@ -141,7 +137,7 @@ def usage_of(figures: Figures) -> dict[str, int]:
 
 
 def totals_of(sums: UsageSums[K]) -> UsageOfMany:
-    return UsageOfMany(**usage_of(sums.totals()), active_users=len(sums.active_users()))
+    return UsageOfMany(**usage_of(sums.totals()), active_users=sums.active_users())
 
 
 def averages_of(totals: UsageOfMany) -> Averages:

@@ -8,7 +8,9 @@ import orjson
 
 from common.ids import new_id
 
-_PLAIN = re.compile(r"[\w.:-]{1,80}")
+_PLAIN = re.compile(r"[\w.:-]{1,80}", re.ASCII)
+_ID_BYTES_MAX = 200
+"""The id is the message id too, for which the queue has 255 bytes."""
 _WITH_EVENT_IDS = frozenset({"person", "organization", "deal"})
 """Objects whose webhooks name the event. Those of a user name the user."""
 
@@ -17,11 +19,12 @@ def webhook_id(body: str) -> str:
     """Name a webhook by company and event. Retries, and doubled registrations, repeat both."""
     meta = _mapping(_read(body).get("meta"))
     parts = [str(meta.get(name, "")) for name in ("company_id", "id")]
-    if meta.get("entity") not in _WITH_EVENT_IDS:
+    if str(meta.get("entity")) not in _WITH_EVENT_IDS:
         parts += [str(meta.get(name, "")) for name in ("entity", "action", "timestamp")]
     if meta.get("id") is None or not all(_PLAIN.fullmatch(part) for part in parts):
         return f"w:raw:{_digest(body)}"
-    return "w:" + ":".join(parts)
+    name = "w:" + ":".join(parts)
+    return name if len(name) <= _ID_BYTES_MAX else f"w:long:{_digest(*parts)}"
 
 
 def tokens_call_id(body: str, *, user_ref: str, quota_text: str) -> str:
@@ -32,8 +35,9 @@ def tokens_call_id(body: str, *, user_ref: str, quota_text: str) -> str:
     root = _read(body)
     details = _mapping(root.get("int", root))
     event_id = details.get("event_id")
-    if isinstance(event_id, str | int) and _PLAIN.fullmatch(str(event_id)):
-        return f"t:{event_id}"
+    if isinstance(event_id, str | int) and event_id != "":
+        name = str(event_id)
+        return f"t:{name}" if _PLAIN.fullmatch(name) else f"t:long:{_digest(name)}"
     updated_at = details.get("updated_at")
     if not updated_at:
         return f"t:{new_id('q')}"

@@ -5,9 +5,12 @@ from collections.abc import Sequence
 
 from common.errors import IdReused, Unavailable
 from common.integration_inbox import DECISIONS, INBOX, KEPT_DAYS, InboxRow, inbox_row
+from common.log import get_logger
 from common.mongo.client import Database, Document
 from common.mongo.indexes import IndexSpec
 from gateway.integration.group_insert import GroupInsert
+
+log = get_logger()
 
 _LOOK_EVERY_S = 0.05
 _STORED_WITHIN_S = 1.0
@@ -71,8 +74,16 @@ class Inbox:
         self._arrived.clear()
 
     async def to_publish(self, *, rows_max: int) -> list[InboxRow]:
+        """Return what is not on the queue yet, the oldest first. A row that nobody can read is put aside."""
         found = self._inbox.find({"to_publish": True}).sort("received_at", 1).limit(rows_max)
-        return [inbox_row(document) async for document in found]
+        rows: list[InboxRow] = []
+        async for document in found:
+            try:
+                rows.append(inbox_row(document))
+            except KeyError:
+                log.exception("inbox_row_unreadable", id=document["_id"])
+                await self.published([document["_id"]])
+        return rows
 
     async def published(self, row_ids: Sequence[str]) -> None:
         await self._inbox.update_many({"_id": {"$in": list(row_ids)}}, {"$set": {"to_publish": False}})

@@ -34,6 +34,11 @@ class InboxRelay:
                 log.warning("inbox_stalled", error=type(error).__name__)
                 await asyncio.sleep(_PAUSE_AFTER_FAILURE_S)
                 continue
+            except Exception:
+                # The edge: what nobody foresaw must not end the relay for good.
+                log.exception("inbox_stalled")
+                await asyncio.sleep(_PAUSE_AFTER_FAILURE_S)
+                continue
             if sent < _BATCH_MAX:
                 await self._inbox.arrival(timeout_s=_IDLE_POLL_S)
 
@@ -56,5 +61,12 @@ class InboxRelay:
         return len(rows)
 
     async def _publish(self, row: InboxRow) -> None:
-        event = NotificationReceivedV1(event_id=row.id, occurred_at=row.received_at, channel=row.channel)
-        await self._publisher.publish(event)
+        """Publish a row. One that makes no message is passed: whoever sweeps the inbox decides it."""
+        try:
+            event = NotificationReceivedV1(event_id=row.id, occurred_at=row.received_at, channel=row.channel)
+            await self._publisher.publish(event)
+        except Unavailable:
+            raise
+        except Exception:
+            # The edge: tried again, it would fail again, and keep those after it waiting.
+            log.exception("inbox_row_unpublishable", id=row.id)

@@ -10,6 +10,7 @@ from common.integration_inbox import InboxRow
 from common.quota_text import NotAQuota, read_quota
 from gateway.context import GatewayServices
 from gateway.integration.identity import tokens_call_id, webhook_id
+from gateway.parameters import SAYS_SOMETHING
 from gateway.policy import INTEGRATION
 
 router = APIRouter(tags=["integration"], dependencies=[INTEGRATION])
@@ -24,7 +25,9 @@ _WHY_NOT = {
     "ambiguous": "read differently in different countries; write 50000 or 50,000",
 }
 
-UserRef = Annotated[str, Query(alias="id", min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$")]
+UserRef = Annotated[
+    str, Query(alias="id", min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$"), SAYS_SOMETHING
+]
 QuotaText = Annotated[str, Query(alias="quota", max_length=100)]
 
 
@@ -58,7 +61,7 @@ async def set_tokens(
         received_at=services.clock.now(),
         body=body,
         actor=_ACTOR,
-        user_ref=user_ref.strip(),
+        user_ref=user_ref,
         quota_text=quota_text,
     )
     # Also what cannot be a quota: an operator then sees it, since an automation does not read answers.

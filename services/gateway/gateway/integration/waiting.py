@@ -8,7 +8,7 @@ from fastapi import APIRouter, Depends, Query, Response
 from pydantic import BaseModel, Field
 
 from common.clock import rfc3339
-from common.errors import NotFound
+from common.errors import Conflict, NotFound
 from common.ids import new_id
 from common.integration_inbox import WAITING, InboxRow
 from common.quota_text import QUOTA_MAX
@@ -24,9 +24,13 @@ _EVER = datetime(2000, 1, 1, tzinfo=UTC)
 
 
 class WaitingItem(BaseModel):
-    """`value` is what was said, as it was written; `at` is when that was, `since` when it began to wait."""
+    """`value` is what was said, as it was written; `at` is when that was, `since` when it began to wait.
+
+    What comes for the same person or user takes the place of an older one: the same `id`, another `version`.
+    """
 
     id: str
+    version: str
     why: str
     person_id: int | None
     user_id: str | None
@@ -45,9 +49,13 @@ class WaitingList(BaseModel):
 
 
 class Resolution(Body):
-    """Apply it, to `user_id` and with `quota` where they replace what it says, or dismiss it."""
+    """Apply it, to `user_id` and with `quota` where they replace what it says, or dismiss it.
+
+    `version` is the one that was looked at: the decision is nothing to another one.
+    """
 
     id: str = Field(max_length=300)
+    version: str = Field(max_length=300)
     action: Literal["apply", "dismiss"]
     user_id: str | None = Field(default=None, min_length=1, max_length=200, pattern=PRINTABLE)
     quota: int | None = Field(default=None, ge=0, le=QUOTA_MAX)
@@ -83,11 +91,18 @@ async def list_waiting(
 async def resolve(
     session: OperatorSession, services: GatewayServices, body: Resolution, response: Response
 ) -> ResolutionAnswer:
-    """Decide about a waiting notification. It goes the way of all notifications, in the operator's name."""
-    if await services.db[WAITING].find_one({"_id": body.id}, {"_id": 1}) is None:
+    """Decide about a waiting notification. It goes the way of all notifications, in the operator's name.
+
+    409 when another one has taken its place: then nothing is decided. `stale` when that happens later.
+    """
+    waits = await services.db[WAITING].find_one({"_id": body.id}, {"version_event": 1})
+    if waits is None:
         raise NotFound
+    if waits["version_event"] != body.version:
+        raise Conflict("Something newer came meanwhile: please look again")
     decided = {
         "key": body.id,
+        "version": body.version,
         "action": body.action,
         "user_id": body.user_id,
         "quota": body.quota,
@@ -110,6 +125,7 @@ async def resolve(
 def _item(document: dict[str, Any]) -> WaitingItem:
     return WaitingItem(
         id=document["_id"],
+        version=document["version_event"],
         why=document["why"],
         person_id=document["person_id"],
         user_id=document["user_ref"],

@@ -1,25 +1,38 @@
 """Refuses what is too large before anything looks at it: 414 for the address, 413 for the body."""
 
 import asyncio
+from collections.abc import Awaitable, Callable, Mapping
 
+from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from common.errors import AppError, Malformed, TooLarge, UriTooLong
-from gateway.errors import problem
+from gateway.errors import app_problem
 
 _BODY_TIMEOUT_S = 30.0
 
 
 class SizeLimits:
-    """Reads a body whole, since all are small, and counts what comes instead of trusting its header."""
+    """Reads a body whole, since all are small, and counts what comes instead of trusting its header.
+
+    Below the paths of `large`, a body may have `large_body_bytes_max`, if it comes from somebody whom the
+    policy lets through: of strangers no more is kept than elsewhere.
+    """
 
     def __init__(
-        self, app: ASGIApp, *, url_bytes_max: int, body_bytes_max: int, int_body_bytes_max: int
+        self,
+        app: ASGIApp,
+        *,
+        url_bytes_max: int,
+        body_bytes_max: int,
+        large_body_bytes_max: int,
+        large: Mapping[str, Callable[[Request], Awaitable[object]]],
     ) -> None:
         self._app = app
         self._url_bytes_max = url_bytes_max
         self._body_bytes_max = body_bytes_max
-        self._int_body_bytes_max = int_body_bytes_max
+        self._large_body_bytes_max = large_body_bytes_max
+        self._large = large
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -28,7 +41,7 @@ class SizeLimits:
         try:
             body = await self._admit(scope, receive)
         except AppError as error:
-            await problem(error)(scope, receive, send)
+            await app_problem(Request(scope), error)(scope, receive, send)
             return
         await self._app(scope, _replay(body, receive), send)
 
@@ -39,15 +52,25 @@ class SizeLimits:
         headers = dict(scope["headers"])
         if b"content-length" not in headers and b"transfer-encoding" not in headers:
             return b""
-        bytes_max = self._int_body_bytes_max if _is_int(scope) else self._body_bytes_max
-        declared = headers.get(b"content-length", b"0")
-        if declared.isdigit() and int(declared) > bytes_max:
-            raise _too_large(bytes_max)
+        bytes_max = await self._bytes_max(scope, headers.get(b"content-length", b""))
         try:
             async with asyncio.timeout(_BODY_TIMEOUT_S):
                 return await _read(receive, bytes_max)
         except TimeoutError:
             raise Malformed("The body did not arrive in time") from None
+
+    async def _bytes_max(self, scope: Scope, declared: bytes) -> int:
+        """Return how much is read. Raises TooLarge for what says itself that it is more."""
+        count = int(declared) if declared.isdigit() else None
+        if count is not None and count <= self._body_bytes_max:
+            return self._body_bytes_max
+        policy = next((large for path, large in self._large.items() if scope["path"].startswith(path)), None)
+        bytes_max = self._body_bytes_max if policy is None else self._large_body_bytes_max
+        if count is not None and count > bytes_max:
+            raise _too_large(bytes_max)
+        if policy is not None:
+            await policy(Request(scope))
+        return bytes_max
 
 
 async def _read(receive: Receive, bytes_max: int) -> bytes:
@@ -77,10 +100,6 @@ def _replay(body: bytes, receive: Receive) -> Receive:
         return await receive()
 
     return replay
-
-
-def _is_int(scope: Scope) -> bool:
-    return scope["path"].startswith("/int/")
 
 
 def _too_large(bytes_max: int) -> TooLarge:

@@ -121,8 +121,8 @@ class StoredRuns:
         used = [run["usage"]["total_tokens"] async for run in ended]
         return Forecast(
             token_balance=account["balance"] - sum(used),
-            # A run that used nothing may never have a row, and a number never reached would hide what comes.
-            token_sequence=account["sequence"] + sum(tokens > 0 for tokens in used),
+            # Each has a row of its own, one that used nothing too.
+            token_sequence=account["sequence"] + len(used),
         )
 
 

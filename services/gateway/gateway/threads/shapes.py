@@ -76,13 +76,7 @@ class ThreadWithMessages(ThreadShape):
     messages: list[MessageShape]
 
 
-class AccountShape(Shape):
-    """`next_grant_at`: when the grant comes, should the balance be used up by then; null if there is none.
-
-    `token_sequence` grows with every change of the balance: of two answers or events, the one with the higher
-    is newer. `token_available` also moves without it, by holds; of two with the same, the later counts.
-    """
-
+class TokensShape(Shape):
     token_balance: int
     token_sequence: int
     token_available: int
@@ -90,7 +84,18 @@ class AccountShape(Shape):
     next_grant_at: str | None
 
 
-class UserShape(AccountShape):
+class AccountShape(TokensShape):
+    """`next_grant_at`: when the grant comes, should the balance be used up by then; null if there is none.
+
+    `user_id`: whose tokens they are. The session is the browser's: another tab may have changed the user.
+    `token_sequence` grows with every change of the balance: of two answers or events, the one with the higher
+    is newer. `token_available` also moves without it, by holds; of two with the same, the later counts.
+    """
+
+    user_id: str
+
+
+class UserShape(TokensShape):
     """`more_tokens_url`: where to get more; null if nowhere."""
 
     id: str
@@ -154,13 +159,7 @@ def conversation(
 
 
 def account_shape(account: AccountView) -> AccountShape:
-    return AccountShape(
-        token_balance=account.token_balance,
-        token_sequence=account.sequence,
-        token_available=account.token_available,
-        token_grant=account.token_grant,
-        next_grant_at=None if account.next_grant_at is None else rfc3339(account.next_grant_at),
-    )
+    return AccountShape(user_id=account.user_id, **_token_fields(account))
 
 
 def user_shape(session: Session, account: AccountView, *, more_tokens_url: str) -> UserShape:
@@ -170,8 +169,18 @@ def user_shape(session: Session, account: AccountView, *, more_tokens_url: str) 
         company=session.company,
         role=session.role,
         more_tokens_url=more_tokens_url or None,
-        **account_shape(account).model_dump(),
+        **_token_fields(account),
     )
+
+
+def _token_fields(account: AccountView) -> dict[str, Any]:
+    return {
+        "token_balance": account.token_balance,
+        "token_sequence": account.sequence,
+        "token_available": account.token_available,
+        "token_grant": account.token_grant,
+        "next_grant_at": None if account.next_grant_at is None else rfc3339(account.next_grant_at),
+    }
 
 
 def _thread_fields(thread: Thread) -> dict[str, Any]:
