@@ -128,6 +128,40 @@ test("a message that was on its way when the page was reloaded is sent again as 
   expect(draft).toContain(gateway.sent[0]?.client_message_id);
 });
 
+describe("when another tab signs in somebody else", () => {
+  const name = () => page.locator(".account-button").textContent();
+  const requested = (line: string) => gateway.requests.filter(each => each === line).length;
+
+  beforeEach(async () => {
+    await page.goto("/");
+    await hasPage("#message");
+    await field().fill("only Ada may say this");
+    gateway.user = { id: "u2", name: "Grace Hopper" };
+    gateway.tokenBalance = 7_000;
+    const other = await context.newPage();
+    await other.goto("/?s=another-token");
+    await other.waitForSelector("#message");
+  });
+
+  test("the page is loaded anew once, as theirs, and without what was typed before", async () => {
+    await expect.poll(name).toContain("Grace Hopper");
+    expect(await page.locator(".sidebar .balance-text").textContent()).toContain("7,000");
+    expect(await field().inputValue()).toBe("");
+    await page.waitForLoadState("networkidle");
+    // Both pages at their beginning, and the first of them once more.
+    expect(requested("GET /chat/thread")).toBe(3);
+    expect(gateway.sent).toEqual([]);
+  });
+
+  test("what was typed before is there again for the one who typed it", async () => {
+    await expect.poll(name).toContain("Grace Hopper");
+    gateway.user = { id: "u1", name: "Ada Lovelace" };
+    await page.reload();
+    await expect.poll(name).toContain("Ada Lovelace");
+    expect(await field().inputValue()).toBe("only Ada may say this");
+  });
+});
+
 describe("a thread in the list", () => {
   beforeEach(async () => {
     gateway.answers = ["An answer."];

@@ -77,6 +77,42 @@ describe("the address", () => {
   });
 });
 
+describe("after midnight", () => {
+  const asked: string[] = [];
+
+  beforeEach(() => {
+    asked.length = 0;
+    for (const path of ["/dashboard/overall/usage", "/dashboard/transactions"]) {
+      gateway.dashboard[path] = (request: Request) => {
+        asked.push(`${queryOf(request).get("date_from")} to ${queryOf(request).get("date_to")}`);
+        return DASHBOARD[path];
+      };
+    }
+  });
+
+  test.each(["usage", "transactions"])("what is read anew is today's: %s", async view => {
+    await page.clock.setFixedTime("2026-11-22T23:59:00Z");
+    await page.goto(`/operator/${view}?tz=UTC&range=today`);
+    await page.waitForSelector(".freshness");
+    await page.clock.setFixedTime("2026-11-23T00:01:00Z");
+    await page.click("text=Refresh");
+    await expect.poll(() => asked).toEqual(["2026-11-22 to 2026-11-22", "2026-11-23 to 2026-11-23"]);
+    expect(await page.locator("input[type=date]").first().inputValue()).toBe("2026-11-23");
+  });
+
+  test("what is exported is today's, and so is what the page shows then", async () => {
+    await page.clock.setFixedTime("2026-11-22T23:59:00Z");
+    await page.goto("/operator/transactions?tz=UTC&range=7d");
+    await page.waitForSelector("tbody tr");
+    await page.clock.setFixedTime("2026-11-23T00:01:00Z");
+    const download = page.waitForEvent("download");
+    await page.click("text=Export");
+    const { searchParams } = new URL((await download).url());
+    expect([searchParams.get("date_from"), searchParams.get("date_to")]).toEqual(["2026-11-17", "2026-11-23"]);
+    await expect.poll(() => asked).toEqual(["2026-11-16 to 2026-11-22", "2026-11-17 to 2026-11-23"]);
+  });
+});
+
 describe("what is not known is not shown as zero", () => {
   test("a period that cannot be loaded leaves the old one on the page, under its own dates", async () => {
     await page.goto("/operator/usage?tz=UTC");
@@ -159,6 +195,43 @@ test("all letters of a queue are counted first, and then handed back", async () 
   ]);
 });
 
+describe("the button that opened a dialog has the focus again", () => {
+  const focused = () => page.evaluate(() => document.querySelector("button:focus")?.textContent);
+
+  async function open(path: string, button: string): Promise<void> {
+    await page.goto(path);
+    await page.focus(button);
+    await page.keyboard.press("Enter");
+    await page.waitForSelector("dialog[open]");
+  }
+
+  test.each([
+    ["/operator/users/u1", ".page-head .primary", "Set balance and grant"],
+    ["/operator/operations", ".deeds button >> nth=0", "Replay"],
+    ["/operator/operations", ".deeds button >> nth=1", "Throw away"],
+  ])("after Cancel: %s, %s", async (path, button, text) => {
+    await open(path, button);
+    await page.click("dialog button:text('Cancel')");
+    await expect.poll(() => page.locator("dialog").count()).toBe(0);
+    expect(await focused()).toBe(text);
+  });
+
+  test("after Apply, and the page goes on as it was", async () => {
+    gateway.dashboard["POST /dashboard/users/u1/tokens"] = USER;
+    await open("/operator/users/u1", ".page-head .primary");
+    await page.fill("dialog input >> nth=0", "70000");
+    await page.fill("dialog input >> nth=2", "Goodwill");
+    gateway.requests.length = 0;
+    await page.click("dialog [type=submit]");
+    await page.waitForSelector(".toast");
+    await expect.poll(() => gateway.requests).toContain("GET /dashboard/users/u1");
+    await expect.poll(() => page.locator(".dimmed").count()).toBe(0);
+    expect([await page.locator("dialog").count(), await focused()]).toEqual([0, "Set balance and grant"]);
+    await page.keyboard.press("Enter");
+    await page.waitForSelector("dialog[open]");
+  });
+});
+
 test("a decision is sent once, and the page says what became of it", async () => {
   gateway.dashboard["POST /dashboard/integration/waiting"] = { status: "stale", why: "something newer waits" };
   await page.goto("/operator/operations");
@@ -168,7 +241,7 @@ test("a decision is sent once, and the page says what became of it", async () =>
     form.requestSubmit();
     form.requestSubmit();
   });
-  expect(await page.locator(".toast").textContent()).toContain("Not applied: something newer waits");
+  expect(await page.locator(".toast").textContent()).toContain("Not applied: something newer came meanwhile");
   const sent = gateway.requests.filter(line => line === "POST /dashboard/integration/waiting");
   expect(sent).toHaveLength(1);
 });

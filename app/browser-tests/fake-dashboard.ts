@@ -173,6 +173,7 @@ export const DASHBOARD: Record<string, unknown> = {
     items: [
       {
         id: "w1",
+        version: "w:1:1",
         why: "several_users",
         person_id: 7,
         user_id: null,

@@ -20,6 +20,8 @@ export const THREAD_PATH = `/c/${THREAD_ID}`;
 export interface FakeGateway {
   /** The answers of the one thread that has some. */
   answers: string[];
+  /** Who is signed in with the browser. */
+  user: { id: string; name: string };
   tokenBalance: number;
   /** Set to refuse everything: status and code. */
   refusal: { status: number; code: string } | undefined;
@@ -38,6 +40,7 @@ export interface FakeGateway {
 export async function fakeGateway(context: BrowserContext): Promise<FakeGateway> {
   const gateway: FakeGateway = {
     answers: [],
+    user: { id: "u1", name: "Ada Lovelace" },
     tokenBalance: 38_412,
     refusal: undefined,
     messageRefusal: undefined,
@@ -66,9 +69,9 @@ async function answerChat(route: Route, gateway: FakeGateway): Promise<void> {
     gateway.answers.flatMap((text, index) => exchange(index, text, gateway.sent[index]?.text ?? gateway.question));
   const handlers: Record<string, () => Promise<void>> = {
     "POST /chat/session": () =>
-      json(route, { session: { sub: "u1", name: "Ada Lovelace", role: "operator", expires_at: NOW } }),
+      json(route, { session: { sub: gateway.user.id, name: gateway.user.name, role: "operator", expires_at: NOW } }),
     "GET /chat/thread": () => json(route, latestThread(gateway)),
-    "GET /chat/account": () => json(route, latestThread(gateway).user),
+    "GET /chat/account": () => json(route, { ...tokensOf(gateway), user_id: gateway.user.id }),
     "GET /chat/account/events": () =>
       route.fulfill({ contentType: "text/event-stream", body: "retry: 600000\n\n" }),
     "GET /chat/threads": () => json(route, { items: [THREAD], next_cursor: null }),
@@ -91,20 +94,23 @@ function latestThread(gateway: FakeGateway): Record<"thread" | "user" | "session
   return {
     thread: { ...THREAD, messages: [] },
     user: {
-      id: "u1",
-      name: "Ada Lovelace",
+      ...gateway.user,
+      ...tokensOf(gateway),
       company: { id: "acme", name: "Analytical Engines" },
-      token_balance: gateway.tokenBalance,
-      token_sequence: 1,
-      token_available: gateway.tokenBalance,
-      token_grant: 50_000,
-      next_grant_at: null,
       role: "operator",
       more_tokens_url: null,
     },
-    session: { sub: "u1", expires_at: NOW },
+    session: { sub: gateway.user.id, expires_at: NOW },
   };
 }
+
+const tokensOf = ({ tokenBalance }: FakeGateway) => ({
+  token_balance: tokenBalance,
+  token_sequence: 1,
+  token_available: tokenBalance,
+  token_grant: 50_000,
+  next_grant_at: null,
+});
 
 /** The whole stream at once; how it behaves over time is for the tests on real services. */
 async function answerMessage(route: Route, gateway: FakeGateway): Promise<void> {

@@ -135,6 +135,8 @@ describe("asking again", () => {
     await me.page.locator(".question-form textarea").fill(sim("Changed", { reply: "Another one." }));
     await me.page.keyboard.press("Enter");
     await expect.poll(answers).toEqual(["Another one."]);
+    // Its text is there before its end is, and until then nothing can be sent.
+    await me.answer();
     expect(await questions()).toEqual([expect.stringContaining("Changed")]);
     expect(await version()).toBe("2/2");
 
@@ -213,8 +215,10 @@ describe("the list of chats", () => {
   test("renames, and keeps the name", async () => {
     await chooseInMenu(0);
     await me.page.locator(".rename").fill("Feathers");
+    const kept = me.page.waitForResponse(response => response.request().method() === "PATCH");
     await me.page.keyboard.press("Enter");
     await expect.poll(titles).toEqual(["Feathers", "Tell me about ships"]);
+    await kept;
     await me.page.reload();
     await expect.poll(titles).toEqual(["Feathers", "Tell me about ships"]);
     expect(await me.page.locator("h1").textContent()).toBe("Feathers");
@@ -240,9 +244,11 @@ describe("the list of chats", () => {
 
     await chooseInMenu(1);
     await expect.poll(titles).toEqual(["Tell me about ships"]);
+    // Leaving the page deletes at once.
     await me.page.reload();
-    await expect.poll(titles).toEqual(["Tell me about ships"]);
+    await expect.poll(() => storedThread(me.userId, threadId).then(() => "there", String)).toContain(": 404");
     await me.page.goto(`/c/${threadId}`);
+    await expect.poll(titles).toEqual(["Tell me about ships"]);
     await me.page.waitForSelector(".page");
     expect(await me.page.locator(".page h1").textContent()).toBe("This chat does not exist");
     await me.isAccessible();

@@ -1,6 +1,16 @@
 import { readFile } from "node:fs/promises";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
-import { ask, balanceOf, newUserId, openAccount, publishGarbage, setQuota, setTokens, sim } from "./stack";
+import {
+  ask,
+  balanceOf,
+  newUserId,
+  openAccount,
+  publishGarbage,
+  setQuota,
+  setTokens,
+  sim,
+  waitingQuotas,
+} from "./stack";
 import { closeBrowser, type Visit, visit } from "./visit";
 
 const ACME = { id: "acme", name: "Acme" };
@@ -262,6 +272,15 @@ test("operations: a quota that nobody can read waits until an operator says what
     .toBe(1);
   expect(await waiting.innerText()).toContain("lots");
   await waiting.locator("button").click();
+  // While the operator makes up their mind, something newer comes, which they have not seen.
+  me.allowFailure(/^\/dashboard\/integration\/waiting$/, 409);
+  expect((await setQuota(user, "plenty")).status).toBe(400);
+  await expect.poll(() => waitingQuotas()).toContain("plenty");
+  await me.page.locator("dialog input").nth(1).fill("66000");
+  await me.page.click("dialog [type=submit]");
+  await expect.poll(() => waiting.innerText()).toContain("plenty");
+  expect(await me.page.locator(".toast").innerText()).toContain("something newer came meanwhile");
+  await waiting.locator("button").click();
   await me.page.locator("dialog input").nth(1).fill("77000");
   await me.isAccessible();
   await me.page.click("dialog [type=submit]");
@@ -281,6 +300,7 @@ test("whoever is no operator is told so, and sees nothing", async () => {
 
 test("on a phone every page can be read", async () => {
   const phone = await visit({ userId: "operator", claims: { role: "operator" }, isPhone: true, path: "/operator/usage" });
+  await phone.page.waitForSelector(".totals");
   for (const [view, ready] of Object.entries({
     usage: ".chart canvas",
     transactions: "tbody tr",

@@ -100,6 +100,12 @@ export async function setQuota(userId: string, quota: number | string): Promise<
   });
 }
 
+/** What waits for an operator, as it was written. */
+export async function waitingQuotas(): Promise<string[]> {
+  const response = await call("/dashboard/integration/waiting", OPERATOR);
+  return ((await response.json()) as { items: { value: string }[] }).items.map(({ value }) => value);
+}
+
 /** Puts something into a queue that nobody can read. */
 export async function publishGarbage(queue: string): Promise<void> {
   const url = new URL(STACK.managementUrl);

@@ -71,12 +71,15 @@ export class Visit {
 
   /** In both appearances, nothing for axe to complain of; nothing sticks out at the side. */
   async isAccessible(): Promise<void> {
+    // What is about to be replaced is dimmed for a moment.
+    await expect.poll(() => this.page.locator(".dimmed").count()).toBe(0);
     for (const colorScheme of ["light", "dark"] as const) {
-      await this.page.emulateMedia({ colorScheme });
+      // Colours that are on their way from one appearance to the other are of neither.
+      await this.page.emulateMedia({ colorScheme, reducedMotion: "reduce" });
       const { violations } = await new AxeBuilder({ page: this.page }).setLegacyMode().analyze();
       expect(violations.flatMap(({ id, nodes }) => nodes.map(({ html }) => `${colorScheme} ${id}: ${html}`))).toEqual([]);
     }
-    await this.page.emulateMedia({ colorScheme: null });
+    await this.page.emulateMedia({ colorScheme: null, reducedMotion: null });
     const excessPx = await this.page.evaluate(
       () => document.documentElement.scrollWidth - document.documentElement.clientWidth,
     );

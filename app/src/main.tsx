@@ -67,21 +67,22 @@ function start(root: HTMLElement): void {
   let token = takeToken();
   const request: typeof fetch = (...args) => fetch(...args);
   const reloads = makeReloads({ fetch: request, storage: sessionStorage, reload: () => location.reload() });
-  addEventListener("vite:preloadError", () => void reloads.onPartMissing());
+  addEventListener("vite:preloadError", () => void reloads.reloadUnasked());
   const client = makeClient(request);
   const api = makeChatApi(client, request);
-  const session = createSession(api, localStorage);
+  const session = createSession(api, localStorage, () => void reloads.reloadUnasked());
   const tabs = makeTabs();
   const conversations = createConversations(api, {
     onThread: thread => threads.show(thread),
-    onForecast: session.setTokens,
+    onForecast: session.onForecast,
     onAnswered: () => tabs.tell(),
     notice: session.notice,
     onFailed: failure =>
       app.toasts.show({ text: failureText(CHAT_TEXTS[app.preferences.preferences.language], failure) }),
   });
   const threads = createThreadList(api, session.notice, conversations.leave);
-  tabs.listen(() => void threads.reload());
+  // Whose session it is by now is known before anything of it is shown.
+  tabs.listen(() => void session.refresh().then(threads.reload));
   const app: App = {
     client,
     session,
@@ -102,6 +103,8 @@ function start(root: HTMLElement): void {
     const isOpen = await session.open(token);
     // While the server cannot be reached, the token has not been spent.
     if (session.state.kind !== "failed") token = undefined;
+    // The session is the browser's: what the other tabs show may be somebody else's now.
+    if (isOpen && isSignIn) tabs.tell();
     if (isOpen) await threads.reload();
     else if (!isSignIn) goToSignIn(session);
   };

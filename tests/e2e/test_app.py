@@ -20,6 +20,8 @@ async def stack(servers: Servers, management: httpx.AsyncClient) -> AsyncGenerat
         yield described
 
 
+# All journeys are one test here; each of them has a limit of its own there.
+@pytest.mark.timeout(900)
 async def test_every_journey_works_in_a_browser(stack: str):
     """The journeys themselves are in `app/e2e-tests`; what they say is shown when one fails."""
     process = await asyncio.create_subprocess_exec(

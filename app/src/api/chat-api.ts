@@ -69,6 +69,7 @@ export function makeChatApi(client: Client, fetch: typeof globalThis.fetch): Cha
           client.PATCH("/chat/threads/{thread_id}", {
             params: { path: { thread_id: threadId } },
             body: { title },
+            keepalive: true,
           }),
         )
       ).thread,

@@ -35,8 +35,9 @@ export interface paths {
          * Balance Events
          * @description The user's tokens now and whenever they change, by whatever: events `balance`, until the page leaves.
          *
-         *     `{token_balance, token_sequence, token_held, token_available, token_grant}`; `token_sequence` orders them
-         *     among each other, and with what `GET /chat/account` answers. As many as the user may have streams of runs.
+         *     `{user_id, token_balance, token_sequence, token_held, token_available, token_grant}`; `token_sequence`
+         *     orders those of a user among each other, and with what `GET /chat/account` answers. As many as the user
+         *     may have streams of runs.
          */
         get: operations["balance_events_chat_account_events_get"];
         put?: never;
@@ -332,6 +333,8 @@ export interface paths {
         /**
          * Resolve
          * @description Decide about a waiting notification. It goes the way of all notifications, in the operator's name.
+         *
+         *     409 when another one has taken its place: then nothing is decided. `stale` when that happens later.
          */
         post: operations["resolve_dashboard_integration_waiting_post"];
         delete?: never;
@@ -607,6 +610,7 @@ export interface components {
          * AccountShape
          * @description `next_grant_at`: when the grant comes, should the balance be used up by then; null if there is none.
          *
+         *     `user_id`: whose tokens they are. The session is the browser's: another tab may have changed the user.
          *     `token_sequence` grows with every change of the balance: of two answers or events, the one with the higher
          *     is newer. `token_available` also moves without it, by holds; of two with the same, the later counts.
          */
@@ -621,6 +625,8 @@ export interface components {
             token_grant: number;
             /** Token Sequence */
             token_sequence: number;
+            /** User Id */
+            user_id: string;
         };
         /** ActionShape */
         ActionShape: {
@@ -1108,6 +1114,8 @@ export interface components {
         /**
          * Resolution
          * @description Apply it, to `user_id` and with `quota` where they replace what it says, or dismiss it.
+         *
+         *     `version` is the one that was looked at: the decision is nothing to another one.
          */
         Resolution: {
             /**
@@ -1121,6 +1129,8 @@ export interface components {
             quota?: number | null;
             /** User Id */
             user_id?: string | null;
+            /** Version */
+            version: string;
         };
         /**
          * ResolutionAnswer
@@ -1458,6 +1468,8 @@ export interface components {
         /**
          * WaitingItem
          * @description `value` is what was said, as it was written; `at` is when that was, `since` when it began to wait.
+         *
+         *     What comes for the same person or user takes the place of an older one: the same `id`, another `version`.
          */
         WaitingItem: {
             /** Actor */
@@ -1480,6 +1492,8 @@ export interface components {
             user_id: string | null;
             /** Value */
             value: string;
+            /** Version */
+            version: string;
             /** Why */
             why: string;
         };

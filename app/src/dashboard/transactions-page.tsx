@@ -34,6 +34,7 @@ export function TransactionsPage() {
     session.notice,
     useDepth(),
   );
+  const query = choice.renewing(pages.query);
 
   const fields = {
     user: createSearchField(navigation, "user"),
@@ -72,7 +73,7 @@ export function TransactionsPage() {
           </select>
         </label>
       </div>
-      <QueryView query={pages.query} isEmpty={page => page.items.length === 0} empty={texts().noTransactions}>
+      <QueryView query={query} isEmpty={page => page.items.length === 0} empty={texts().noTransactions}>
         {page => (
           <>
             <p class="detail spread">
@@ -80,7 +81,12 @@ export function TransactionsPage() {
                 {texts().rows(formats().number(page().items.length), formats().number(page().total))} ·{" "}
                 {texts().netTokens} <b>{formats().change(page().aggregate.tokens)}</b>
               </span>
-              <a class="secondary" href={api.transactionsCsv(filter())} download="transactions.csv">
+              <a
+                class="secondary"
+                href={api.transactionsCsv(filter())}
+                download="transactions.csv"
+                onClick={choice.renew}
+              >
                 {texts().exportCsv}
               </a>
             </p>

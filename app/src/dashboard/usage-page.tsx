@@ -17,7 +17,9 @@ export function UsagePage() {
   const texts = useDashboardTexts();
   const formats = useFormats();
   const choice = createPeriod();
-  const query = createServerQuery(signal => api.usage(choice.period(), signal), session.notice);
+  const query = choice.renewing(
+    createServerQuery(signal => api.usage(choice.period(), signal), session.notice),
+  );
   const group = createMemo(() => groupOfQuery(navigation.query()));
 
   return (

@@ -8,6 +8,15 @@ import { createServerQuery } from "./create-query";
 import { type Column, DataTable } from "./data-table";
 import { QueryView } from "./query-view";
 
+/**
+ * What the server says of a decision when it stores one about what has changed meanwhile: another notification has
+ * taken the place of the one decided about, or none waits there any more.
+ */
+const CHANGED: Partial<Record<Failure["kind"], ResolutionAnswer>> = {
+  conflict: { status: "stale", why: "something newer waits" },
+  not_found: { status: "ignored", why: "nothing waits any more" },
+};
+
 /** What the CRM said and nobody could apply: an operator says whom it means, or that it means nobody. */
 export function WaitingNotifications() {
   const { session, toasts } = useApp();
@@ -96,9 +105,13 @@ function ResolveDialog(props: { item: WaitingItem; onClose: () => void; onDone: 
     setFailure(undefined);
     const details = action === "apply" ? { user_id: userId().trim(), quota: tokens() } : {};
     try {
-      props.onDone(await api.resolve({ id: props.item.id, action, ...details }));
+      const { id, version } = props.item;
+      props.onDone(await api.resolve({ id, version, action, ...details }));
     } catch (error) {
-      setFailure(session.notice(failureOf(error)));
+      const why = session.notice(failureOf(error));
+      const changed = CHANGED[why.kind];
+      if (changed) props.onDone(changed);
+      else setFailure(why);
     } finally {
       setSending(false);
     }

@@ -21,6 +21,7 @@ export function fakeBrowser({ hasKeyboard = true } = {}): void {
     this.open = true;
   };
   HTMLDialogElement.prototype.close = function close() {
+    if (!this.open) return;
     this.open = false;
     this.dispatchEvent(new Event("close"));
   };

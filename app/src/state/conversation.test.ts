@@ -67,10 +67,15 @@ describe("what was read is merged into what is shown", () => {
   });
 
   test("older pages go to the top, what other tabs sent to the end, and what waits stays last", () => {
-    const waiting = newExchange("c-9", "waiting", at(9));
+    const waiting = newExchange("c-9", "waiting", at(0));
     const shown = [...exchangesOf(pair(3)), waiting];
     const merged = mergeExchanges(shown, exchangesOf([...pair(1), ...pair(2), ...pair(3), ...pair(4)]));
     expect(texts(merged)).toEqual(["user 1", "user 2", "user 3", "user 4", "waiting"]);
+  });
+
+  test("a question that was sent from here stands before what was asked long after it", () => {
+    const merged = mergeExchanges([streaming], exchangesOf([...pair(8), ...pair(9)]));
+    expect(texts(merged)).toEqual(["user 2", "user 8", "user 9"]);
   });
 });
 

@@ -111,29 +111,42 @@ function answerOf(message: Message): Answer {
 }
 
 /**
- * Brings what is on the screen up to date with what was read. A question that has no run yet is known by the id
- * under which it was sent. The screen keeps its keys, and an answer that is still being written keeps its text:
- * the stream has it, the thread does not.
+ * Brings what is on the screen up to date with a page that was read, in whose order it is shown. A question that has
+ * no run yet is known by the id under which it was sent. The screen keeps its keys, and an answer that is still being
+ * written keeps its text: the stream has it, the thread does not.
  */
 export function mergeExchanges(shown: readonly Exchange[], read: readonly Exchange[]): Exchange[] {
-  const readByRun = new Map(read.map(exchange => [exchange.runId, exchange]));
-  const merged = shown.map(exchange => {
-    const newer =
-      exchange.runId === undefined
-        ? read.find(({ question }) => question.clientMessageId === exchange.key)
-        : readByRun.get(exchange.runId);
-    if (!newer) return exchange;
-    readByRun.delete(newer.runId);
+  const others = new Set(shown);
+  const page = read.map(newer => {
+    const known = shown.find(exchange => isSame(exchange, newer));
+    if (!known) return newer;
+    others.delete(known);
     const isBehind = newer.answer.status === "active";
-    const answer = isBehind ? { ...exchange.answer, id: newer.answer.id } : newer.answer;
-    return { ...exchange, runId: newer.runId, question: newer.question, answer };
+    const answer = isBehind ? { ...known.answer, id: newer.answer.id } : newer.answer;
+    return { ...known, runId: newer.runId, question: newer.question, answer };
   });
-  const first = merged.find(exchange => exchange.runId !== undefined)?.question.createdAt;
-  const isOlder = (exchange: Exchange) => first !== undefined && exchange.question.createdAt < first;
-  const added = [...readByRun.values()];
-  const waiting = merged.filter(exchange => exchange.runId === undefined);
-  const known = merged.filter(exchange => exchange.runId !== undefined);
-  return [...added.filter(isOlder), ...known, ...added.filter(exchange => !isOlder(exchange)), ...waiting];
+  const first = read[0]?.question.createdAt ?? "";
+  // What has no run yet is new, whatever this browser's clock says.
+  const isOlder = ({ runId, question }: Exchange) => runId !== undefined && question.createdAt < first;
+  const rest = [...others];
+  return [...rest.filter(isOlder), ...page, ...rest.filter(exchange => !isOlder(exchange))];
+}
+
+/**
+ * Whether a page goes on where what is shown ends. Both are without gaps, so it is enough that they share what was
+ * read before: what was only sent from here may have anything before it.
+ */
+export function isConnected(shown: readonly Exchange[], newest: readonly Exchange[]): boolean {
+  return shown.some(exchange => wasRead(exchange) && newest.some(newer => isSame(exchange, newer)));
+}
+
+/** Has been read from its thread, rather than only sent and followed. */
+export function wasRead(exchange: Exchange): boolean {
+  return exchange.answer.id !== undefined;
+}
+
+function isSame(shown: Exchange, read: Exchange): boolean {
+  return shown.runId === undefined ? read.question.clientMessageId === shown.key : read.runId === shown.runId;
 }
 
 export function isActive(exchange: Exchange): boolean {

@@ -3,6 +3,7 @@ import { describe, expect, test, vi } from "vitest";
 import type { ChatApi, Message, MessagePage } from "../api/chat-api";
 import { Problem } from "../api/problem";
 import type { Forecast } from "../stream/run-event";
+import { branchOf } from "./branch";
 import { type Conversations, createConversations } from "./conversations";
 import type { Failure } from "./failure";
 
@@ -293,4 +294,103 @@ test("a flag that could not be set is taken off the right message, though older 
     ["r_0", true],
     ["r_1", false],
   ]);
+});
+
+describe("a thread that went on elsewhere", () => {
+  const PAGE_ROWS = 50;
+
+  /** Has the questions up to `asked`; `ask` is asked from here, as the newest one. */
+  function longThread(asked: number) {
+    const thread = { asked, readThread: vi.fn<ChatApi["readThread"]>() };
+    const messages = (number: number): Partial<Message>[] => {
+      const created_at = new Date(Date.UTC(2026, 10, 22) + number * 60_000).toISOString();
+      const both = { run_id: `r_${number}`, created_at };
+      const follows = number > 1 ? `m_${number - 1}` : null;
+      return [
+        { ...both, id: `m_${number}`, role: "user", text: `q${number}`, status: "sent", follows },
+        { ...both, id: `n_${number}`, role: "assistant", text: `a${number}`, status: "completed", files: [] },
+      ];
+    };
+    thread.readThread.mockImplementation((_, { cursor, limit = PAGE_ROWS } = {}) => {
+      const last = cursor === undefined ? thread.asked : Number(cursor) - 1;
+      const first = Math.max(1, last - limit + 1);
+      const numbers = Array.from({ length: last - first + 1 }, (_each, index) => first + index);
+      return Promise.resolve(page(numbers.flatMap(messages), first > 1 ? String(first) : null));
+    });
+    const sendMessage = () => {
+      const number = ++thread.asked;
+      const run = { run_id: `r_${number}`, thread_id: THREAD, message_id: `m_${number}` };
+      return Promise.resolve(new Response(line(1, "run", run) + TEXT + USAGE + DONE));
+    };
+    const { conversations } = setUp({ readThread: thread.readThread, sendMessage });
+    const askNext = async (key: string) => {
+      await conversations.ask(THREAD, `q${thread.asked + 1}`, key);
+      await vi.waitFor(() => expect(conversations.get(THREAD)?.exchanges.at(-1)?.answer.id).toBeDefined());
+    };
+    const onScreen = () => {
+      const { exchanges = [], chosen = {} } = conversations.get(THREAD) ?? {};
+      return branchOf(exchanges, chosen).map(({ exchange }) => exchange.question.text);
+    };
+    return { thread, conversations, askNext, onScreen };
+  }
+
+  const from = (first: number, last: number) =>
+    Array.from({ length: last - first + 1 }, (_, index) => `q${first + index}`);
+
+  test("is whole again after the next answer", async () => {
+    const { thread, conversations, askNext, onScreen } = longThread(2);
+    await conversations.open(THREAD);
+    thread.asked += 2;
+    await askNext("c-5");
+    expect(onScreen()).toEqual(from(1, 5));
+    expect(conversations.get(THREAD)?.exchanges.map(({ question }) => question.text)).toEqual(from(1, 5));
+  });
+
+  test("is read in two messages where nothing is missing", async () => {
+    const { thread, conversations, askNext, onScreen } = longThread(4);
+    await conversations.open(THREAD);
+    await askNext("c-5");
+    await askNext("c-6");
+    expect(onScreen()).toEqual(from(1, 6));
+    expect(thread.readThread.mock.calls.map(([, read]) => read?.limit)).toEqual([undefined, 2, 2]);
+  });
+
+  test("for longer than a page shows the newest one, and the older ones can be asked for", async () => {
+    const { thread, conversations, onScreen } = longThread(60);
+    await conversations.open(THREAD);
+    await conversations.loadOlder(THREAD);
+    thread.asked = 140;
+    await conversations.open(THREAD);
+    expect(onScreen()).toEqual(from(91, 140));
+    await conversations.loadOlder(THREAD);
+    await conversations.loadOlder(THREAD);
+    expect(onScreen()).toEqual(from(1, 140));
+    expect(conversations.get(THREAD)?.olderCursor).toBeUndefined();
+  });
+
+  test("for longer than a page keeps the answer that has just come", async () => {
+    const { thread, conversations, askNext, onScreen } = longThread(2);
+    await conversations.open(THREAD);
+    thread.asked = 80;
+    await askNext("c-81");
+    expect(onScreen()).toEqual(from(32, 81));
+    await conversations.loadOlder(THREAD);
+    expect(onScreen()).toEqual(from(1, 81));
+  });
+
+  test("takes no older page that belongs behind what is not shown any more", async () => {
+    const { thread, conversations, onScreen } = longThread(60);
+    await conversations.open(THREAD);
+    const late = Promise.withResolvers<MessagePage>();
+    const older = await thread.readThread(THREAD, { cursor: "11" });
+    thread.readThread.mockReturnValueOnce(late.promise);
+    const loaded = conversations.loadOlder(THREAD);
+    thread.asked = 140;
+    await conversations.open(THREAD);
+    late.resolve(older);
+    await loaded;
+    expect(onScreen()).toEqual(from(91, 140));
+    await conversations.loadOlder(THREAD);
+    expect(onScreen()).toEqual(from(41, 140));
+  });
 });

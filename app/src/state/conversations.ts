@@ -8,7 +8,15 @@ import { followRun } from "../stream/follow-run";
 import type { Forecast, RunEvent } from "../stream/run-event";
 import { applyRunEvent } from "./apply-run-event";
 import { type ChosenVersions, placeOf } from "./branch";
-import { type Exchange, exchangesOf, isActive, mergeExchanges, newExchange } from "./conversation";
+import {
+  type Exchange,
+  exchangesOf,
+  isActive,
+  isConnected,
+  mergeExchanges,
+  newExchange,
+  wasRead,
+} from "./conversation";
 import { type Failure, failureOf, isAbort } from "./failure";
 
 /** After a run, only its own exchange is of interest, and one before for good measure. */
@@ -82,8 +90,6 @@ const NOTHING_YET: Conversation = {
 export function createConversations(api: ChatApi, events: ConversationEvents): Conversations {
   const [store, setStore] = createStore<Record<string, Conversation>>({});
   const followed = new Map<string, AbortController>();
-  /** Threads whose newest page was read, so that their older ones can be asked for. */
-  const wasRead = new Set<string>();
 
   const exchangesIn = (threadId: string): Exchange[] => unwrap(store[threadId]?.exchanges) ?? [];
   const activeIn = (threadId: string) => exchangesIn(threadId).findLast(isActive);
@@ -96,13 +102,23 @@ export function createConversations(api: ChatApi, events: ConversationEvents): C
     setStore(threadId, "exchanges", reconcile(exchanges, { key: "key" }));
   }
 
-  function take(page: MessagePage, { isOldest = false } = {}): void {
+  /** Whether something may be missing between what is shown and the newest page of its thread. */
+  function leavesGap({ thread, next_cursor: cursor }: MessagePage): boolean {
+    return cursor !== null && !isConnected(exchangesIn(thread.id), exchangesOf(thread.messages));
+  }
+
+  /** Shows a page: the newest one of its thread, or the one that goes before what is shown. */
+  function take(page: MessagePage, { isOlder = false } = {}): void {
     const { messages, ...thread } = page.thread;
     batch(() => {
       ensure(thread.id);
-      setExchanges(thread.id, mergeExchanges(exchangesIn(thread.id), exchangesOf(messages)));
+      const isNewBeginning = !isOlder && leavesGap(page);
+      const shown = exchangesIn(thread.id);
+      // What stands before a gap is read again as an older page.
+      const kept = isNewBeginning ? shown.filter(exchange => !wasRead(exchange)) : shown;
+      setExchanges(thread.id, mergeExchanges(kept, exchangesOf(messages)));
       setStore(thread.id, { status: "ready", failure: undefined });
-      if (isOldest) setStore(thread.id, { olderCursor: page.next_cursor ?? undefined });
+      if (isOlder || isNewBeginning) setStore(thread.id, { olderCursor: page.next_cursor ?? undefined });
     });
     if (messages.length > 0) events.onThread(thread);
   }
@@ -187,7 +203,8 @@ export function createConversations(api: ChatApi, events: ConversationEvents): C
 
   async function readLatest(threadId: string): Promise<void> {
     try {
-      take(await api.readThread(threadId, { limit: LATEST }));
+      const latest = await api.readThread(threadId, { limit: LATEST });
+      take(leavesGap(latest) ? await api.readThread(threadId) : latest);
     } catch (error) {
       const { kind } = events.notice(failureOf(error));
       // All else passes: an answer that still has no end is followed further.
@@ -210,8 +227,7 @@ export function createConversations(api: ChatApi, events: ConversationEvents): C
 
   async function read(threadId: string): Promise<void> {
     try {
-      take(await api.readThread(threadId), { isOldest: !wasRead.has(threadId) });
-      wasRead.add(threadId);
+      take(await api.readThread(threadId));
     } catch (error) {
       const failure = events.notice(failureOf(error));
       const isShown = store[threadId]?.status === "ready" && failure.kind !== "not_found";
@@ -232,7 +248,9 @@ export function createConversations(api: ChatApi, events: ConversationEvents): C
       if (olderCursor === undefined || isLoadingOlder) return;
       setStore(threadId, "isLoadingOlder", true);
       try {
-        take(await api.readThread(threadId, { cursor: olderCursor }), { isOldest: true });
+        const page = await api.readThread(threadId, { cursor: olderCursor });
+        // Meanwhile another one may have become the oldest that is shown.
+        if (store[threadId]?.olderCursor === olderCursor) take(page, { isOlder: true });
       } catch (error) {
         events.onFailed(events.notice(failureOf(error)));
       } finally {

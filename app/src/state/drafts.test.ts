@@ -61,16 +61,28 @@ test("what the server has taken, and what was wiped out, is forgotten", () => {
   expect(sessionStorage.length).toBe(0);
 });
 
-test("storage that is full or holds nonsense does no harm", () => {
+test("storage that holds nonsense does no harm", () => {
   sessionStorage.setItem("draft:u1:t_1", "{nonsense");
   expect(drafts().read("t_1")).toBe("");
+});
+
+test("what storage has no room for is lost with the page, but not before", () => {
   const full = {
     getItem: () => null,
+    removeItem: () => undefined,
     setItem: () => {
       throw new Error("full");
     },
   };
-  expect(() => makeDrafts(full as unknown as Storage, () => user).write("t_1", "x")).not.toThrow();
+  const open = makeDrafts(full as unknown as Storage, () => user);
+  const id = open.markSent("t_1", "hello");
+  open.write("t_1", "more");
+  expect(open.sentId("t_1")).toBe(id);
+  expect(open.giveBack("t_1")).toBe("hello\n\nmore");
+  open.forgetSent("t_1");
+  expect(open.read("t_1")).toBe("more");
+  open.write("t_1", "");
+  expect(open.read("t_1")).toBe("");
 });
 
 test("while a text is being sent, the field holds only what was typed since", () => {

@@ -18,6 +18,8 @@ export interface Drafts {
   giveBack(place: string): string;
   /** The id of the message that was sent last and is not known to have arrived. */
   sentId(place: string): string | undefined;
+  /** Tells of every text that what became of its sending has put into a field or taken out. Returns what ends that. */
+  listen(onMoved: (place: string) => void): () => void;
 }
 
 /** The place of a message whose thread does not exist yet. */
@@ -48,10 +50,15 @@ export function makeDrafts(
   newId: () => string = () => crypto.randomUUID(),
 ): Drafts {
   const keyOf = (place: string) => `draft:${userId()}:${place}`;
+  /** By key, what storage had no room for: it lasts as long as the page. */
+  const unstored = new Map<string, Stored>();
   /** The keys of what this page has sent and waits for. */
   const underway = new Set<string>();
+  const listeners = new Set<(place: string) => void>();
 
   function load(place: string): Stored {
+    const kept = unstored.get(keyOf(place));
+    if (kept) return kept;
     try {
       const stored: unknown = JSON.parse(storage.getItem(keyOf(place)) ?? "null");
       return isStored(stored) ? stored : { text: "" };
@@ -61,15 +68,20 @@ export function makeDrafts(
   }
 
   function store(place: string, draft: Stored): void {
+    unstored.delete(keyOf(place));
     try {
       if (draft.text === "" && !draft.sent) storage.removeItem(keyOf(place));
       else storage.setItem(keyOf(place), JSON.stringify(draft));
     } catch {
-      // Storage is full or forbidden: the text is still in the field.
+      unstored.set(keyOf(place), draft);
     }
   }
 
-  function giveBack(place: string): string {
+  function tell(place: string): void {
+    for (const onMoved of listeners) onMoved(place);
+  }
+
+  function putBack(place: string): string {
     underway.delete(keyOf(place));
     const { text, sent } = load(place);
     if (!sent || sent.isGivenBack) return text;
@@ -80,7 +92,7 @@ export function makeDrafts(
 
   return {
     read(place) {
-      if (!underway.has(keyOf(place))) giveBack(place);
+      if (!underway.has(keyOf(place))) putBack(place);
       return load(place).text;
     },
     write(place, text) {
@@ -98,9 +110,18 @@ export function makeDrafts(
     forgetSent(place) {
       underway.delete(keyOf(place));
       store(place, { text: withoutSent(load(place)) });
+      tell(place);
     },
-    giveBack,
+    giveBack(place) {
+      const text = putBack(place);
+      tell(place);
+      return text;
+    },
     sentId: place => load(place).sent?.clientMessageId,
+    listen(onMoved) {
+      listeners.add(onMoved);
+      return () => listeners.delete(onMoved);
+    },
   };
 }
 

@@ -14,8 +14,8 @@ const served = () => Promise.resolve(new Response("<!doctype html>"));
 
 test("a part that is missing after a deployment brings the new page, once", async () => {
   const { reload, reloads } = setUp(served);
-  await reloads.onPartMissing();
-  await reloads.onPartMissing();
+  await reloads.reloadUnasked();
+  await reloads.reloadUnasked();
   expect(reload).toHaveBeenCalledOnce();
 });
 
@@ -24,21 +24,21 @@ test.each([
   ["is not ready", () => Promise.resolve(new Response("", { status: 502 }))],
 ])("while the server %s, the open page stays", async (_, answer) => {
   const { reload, reloads } = setUp(answer);
-  await reloads.onPartMissing();
+  await reloads.reloadUnasked();
   expect(reload).not.toHaveBeenCalled();
 });
 
 test("offline, nothing is asked and the open page stays", async () => {
   vi.spyOn(navigator, "onLine", "get").mockReturnValue(false);
   const { reload, ask, reloads } = setUp(served);
-  await reloads.onPartMissing();
+  await reloads.reloadUnasked();
   expect(ask).not.toHaveBeenCalled();
   expect(reload).not.toHaveBeenCalled();
 });
 
 test("who asks for it gets the page at once", async () => {
   const { reload, reloads } = setUp(served);
-  await reloads.onPartMissing();
+  await reloads.reloadUnasked();
   await reloads.reload();
   expect(reload).toHaveBeenCalledTimes(2);
 });

@@ -1,6 +1,7 @@
 /**
- * After a deployment, parts of an open page may be gone, and the new page has to be loaded. But a part may also be
- * missing because there is no connection, and the browser would put its own error page in place of ours.
+ * After a deployment, parts of an open page may be gone, and after a sign-in in another tab it may be somebody
+ * else's: the new page has to be loaded. But a part may also be missing because there is no connection, and the
+ * browser would put its own error page in place of ours.
  */
 
 const KEY = "reloaded-at";
@@ -14,8 +15,8 @@ interface ReloadsOptions {
 }
 
 export interface Reloads {
-  /** Reloads the page if there is one to load, once in a while. */
-  onPartMissing(): Promise<void>;
+  /** Reloads the page if there is one to load, once in a while: what a reload does not mend never makes a loop. */
+  reloadUnasked(): Promise<void>;
   /** Reloads the page if there is one to load. */
   reload(): Promise<void>;
 }
@@ -29,7 +30,7 @@ export function makeReloads({ fetch, storage, reload, now = Date.now }: ReloadsO
     reload();
   }
   return {
-    async onPartMissing() {
+    async reloadUnasked() {
       if (now() - Number(storage.getItem(KEY)) < PAUSE_MS) return;
       await reloadIfServed();
     },

@@ -3,6 +3,7 @@
 import { batch } from "solid-js";
 import { createStore } from "solid-js/store";
 import type { AccountTokens, ChatApi, LatestThread, User } from "../api/chat-api";
+import type { Forecast } from "../stream/run-event";
 import { type Failure, failureOf } from "./failure";
 
 export type SessionState =
@@ -29,7 +30,11 @@ export interface Account {
 }
 
 /** What is left, as the server tells it the moment that it changes. */
-export type Tokens = Partial<Pick<AccountTokens, "token_balance" | "token_sequence" | "token_grant">>;
+export type Tokens = Pick<AccountTokens, "token_balance" | "token_sequence"> & {
+  token_grant?: number;
+  /** Whose they are, where the server says so. */
+  user_id?: string;
+};
 
 interface State {
   state: SessionState;
@@ -43,10 +48,10 @@ export interface SessionStore {
   open(token: string | undefined): Promise<LatestThread | undefined>;
   /** Reads the balance anew. A balance that is used up may be granted again by it. */
   refresh(): Promise<void>;
-  /** Takes what is told, by whatever way it came: what is as of an earlier row came late, and is dropped. */
-  setTokens(tokens: Tokens): void;
   /** Takes what the ledger has booked. A balance that is used up is read anew once, since a due grant comes by that. */
   onBooked(tokens: Tokens): void;
+  /** Takes what will be left; a grant that this makes due comes once it is booked. */
+  onForecast(forecast: Forecast): void;
   /** Takes note if a failure means that the session has ended. */
   notice(failure: Failure): Failure;
 }
@@ -64,8 +69,11 @@ const NOBODY: Account = {
   isOperator: false,
 };
 
-/** `storage` remembers what a full balance was where there is no grant. */
-export function createSession(api: ChatApi, storage: Storage): SessionStore {
+/**
+ * `storage` remembers what a full balance was where there is no grant. `onOtherUser`: another tab of this browser
+ * has signed in somebody else, so that the session of this page has ended.
+ */
+export function createSession(api: ChatApi, storage: Storage, onOtherUser: () => void): SessionStore {
   const [store, setStore] = createStore<State>({ state: { kind: "opening" }, account: { ...NOBODY } });
 
   function notice(failure: Failure): Failure {
@@ -76,29 +84,41 @@ export function createSession(api: ChatApi, storage: Storage): SessionStore {
     return failure;
   }
 
-  /** Whatever is told about the tokens goes through here. */
-  function setTokens(tokens: Partial<AccountTokens>): void {
+  /** Whether the tokens belong on this page. Those of somebody else end its session: all that it shows is not theirs. */
+  function isOurs({ user_id: userId }: Tokens): boolean {
+    if (store.state.kind !== "open") return false;
+    if (userId === undefined || userId === store.account.userId) return true;
+    notice({ kind: "signed_out", loginUrl: undefined });
+    onOtherUser();
+    return false;
+  }
+
+  /**
+   * Whatever is told about the tokens goes through here: the highest sequence is shown, and of two with the same
+   * what is booked rather than a forecast, and what came last.
+   */
+  function take(tokens: Tokens & Partial<AccountTokens>): void {
     const before = store.account;
-    const tokenSequence = tokens.token_sequence ?? before.tokenSequence;
-    // One with the same is taken: a grant's size and a time to come change without a row.
+    const { token_balance: tokenBalance, token_sequence: tokenSequence } = tokens;
     if (tokenSequence < before.tokenSequence) return;
-    const tokenBalance = tokens.token_balance ?? before.tokenBalance;
     const tokenGrant = tokens.token_grant ?? before.tokenGrant;
     const nextGrantAt = "next_grant_at" in tokens ? (tokens.next_grant_at ?? undefined) : before.nextGrantAt;
-    const full = rememberFull(storage, before.userId, tokenBalance);
+    const full = rememberFull(storage, before.userId, tokenBalance, tokenSequence);
     const tokensWhenFull = tokenGrant > 0 ? tokenGrant : full;
     setStore("account", { tokenBalance, tokenSequence, tokenGrant, nextGrantAt, tokensWhenFull });
   }
 
   async function refresh(): Promise<void> {
     try {
-      setTokens(await api.readAccount());
+      const tokens = await api.readAccount();
+      if (isOurs(tokens)) take(tokens);
     } catch (error) {
       notice(failureOf(error));
     }
   }
 
-  let usedUpAt: number | undefined;
+  /** The newest row for which a grant was asked for. */
+  let usedUpAt = 0;
 
   return {
     get state() {
@@ -114,7 +134,8 @@ export function createSession(api: ChatApi, storage: Storage): SessionStore {
         const latest = await api.openChat();
         batch(() => {
           setStore("account", accountOf(latest));
-          setTokens(latest.user);
+          usedUpAt = 0;
+          take(latest.user);
           setStore("state", { kind: "open" });
         });
         return latest;
@@ -125,13 +146,16 @@ export function createSession(api: ChatApi, storage: Storage): SessionStore {
       }
     },
     refresh,
-    setTokens,
     onBooked(tokens) {
-      setTokens(tokens);
-      const { tokenBalance, tokenSequence } = store.account;
-      if (tokenBalance > 0 || tokenSequence === usedUpAt) return;
-      usedUpAt = tokenSequence;
+      if (!isOurs(tokens)) return;
+      take(tokens);
+      // What is shown may be a forecast, for which the ledger grants nothing yet.
+      if (tokens.token_balance > 0 || tokens.token_sequence <= usedUpAt) return;
+      usedUpAt = tokens.token_sequence;
       void refresh();
+    },
+    onForecast(forecast) {
+      if (forecast.token_sequence > store.account.tokenSequence) take(forecast);
     },
     notice,
   };
@@ -149,13 +173,17 @@ function accountOf({ user }: LatestThread): Partial<Account> {
   };
 }
 
-/** Returns the balance to which it rose last, in tokens; remembered over reloads, as far as storage allows. */
-function rememberFull(storage: Storage, userId: string, tokenBalance: number): number {
+/**
+ * Returns the balance to which it rose last, in tokens; remembered over reloads, as far as storage allows.
+ * Another tab, or this page before a reload, may have been told more already: then nothing rose.
+ */
+function rememberFull(storage: Storage, userId: string, tokenBalance: number, tokenSequence: number): number {
   const key = `full-balance:${userId}`;
   try {
-    const [last = 0, full = 0] = (storage.getItem(key) ?? "").split(" ").map(Number);
+    const [last = 0, full = 0, lastSequence = 0] = (storage.getItem(key) ?? "").split(" ").map(Number);
+    if (full > 0 && tokenSequence <= lastSequence) return full;
     const now = tokenBalance > last || !(full > 0) ? tokenBalance : full;
-    storage.setItem(key, `${tokenBalance} ${now}`);
+    storage.setItem(key, `${tokenBalance} ${now} ${tokenSequence}`);
     return now;
   } catch {
     return tokenBalance;

@@ -1,7 +1,7 @@
 /** Tells the other tabs of this browser what they would show differently now. */
 
 export interface Tabs {
-  /** Something was said in a thread. */
+  /** Something was said in a thread, or somebody has signed in. */
   tell(): void;
   listen(onNote: () => void): void;
 }

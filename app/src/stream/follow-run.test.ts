@@ -95,9 +95,15 @@ test("sending again is safe as long as the run has no name", async () => {
 });
 
 test("a message that never gets through is given back after a few tries", async () => {
-  const steps = Array.from({ length: 9 }, () => new TypeError("network"));
+  const steps = Array.from({ length: 12 }, () => new TypeError("network"));
   const { end, asked } = await follow(steps);
   expect(end).toBeInstanceOf(TypeError);
+  expect(asked).toHaveLength(9);
+});
+
+test("a message that the server cannot take for now is given back sooner", async () => {
+  const { end, asked } = await follow(Array.from({ length: 12 }, () => ({ status: 503 })));
+  expect(end).toMatchObject({ status: 503 });
   expect(asked).toHaveLength(6);
 });
 

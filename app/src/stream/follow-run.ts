@@ -12,8 +12,10 @@ import { backoffMs, pause } from "./backoff";
 import { parseRunEvent, type RunEvent } from "./run-event";
 import { SseParser } from "./sse";
 
-/** With their pauses, about the time in which a gateway is back. */
-const SENDS_MAX = 6;
+/** While nobody answers: with their pauses half a minute, in which a gateway is back on a busy machine, too. */
+const SENDS_MAX = 9;
+/** While somebody answers, who cannot take it. */
+const REFUSED_SENDS_MAX = 6;
 /** The server writes a comment every 15 s. */
 const SILENCE_MS = 40_000;
 const TOO_MANY = 429;
@@ -126,7 +128,7 @@ function isWorthAnotherTry(error: unknown, state: FollowState): boolean {
   const isRunKnown = state.eventId !== "";
   if (error instanceof Problem) {
     if (isRunKnown) return error.isPassing || error.status === TOO_MANY;
-    return error.isPassing && error.status !== 500 && state.failures + 1 < SENDS_MAX;
+    return error.isPassing && error.status !== 500 && state.failures + 1 < REFUSED_SENDS_MAX;
   }
   return isRunKnown || (navigator.onLine && state.failures + 1 < SENDS_MAX);
 }

@@ -244,8 +244,8 @@ export const de: DashboardTexts = {
     "set by an operator": "von Betreibern gesetzt",
     "the person was deleted since": "der Mensch wurde inzwischen gelöscht",
     "something newer is in force": "Neueres gilt",
-    "something newer waits": "Neueres wartet",
-    "nothing waits any more": "nichts wartet mehr",
+    "something newer waits": "inzwischen kam Neueres, bitte sehen Sie es sich an",
+    "nothing waits any more": "das wurde inzwischen erledigt",
   },
   saidBefore: {
     "failed: ": "gescheitert: ",

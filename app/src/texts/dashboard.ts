@@ -218,6 +218,8 @@ const en = {
     user_of_another_person: "The user belongs to another person",
     unconfirmed: "A great raise that could not be confirmed",
     not_in_pipedrive: "The person is not in the CRM",
+    "something newer waits": "something newer came meanwhile, please look again",
+    "nothing waits any more": "it was settled meanwhile",
     "dead_letters.replay": "Replay",
     "dead_letters.drop": "Throw away",
   } as Record<string, string>,

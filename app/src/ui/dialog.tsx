@@ -1,4 +1,4 @@
-import { type JSX, onMount } from "solid-js";
+import { type JSX, onCleanup, onMount } from "solid-js";
 import { Icon } from "./icon";
 
 interface DialogProps {
@@ -9,17 +9,26 @@ interface DialogProps {
   isWide?: boolean;
 }
 
-/** A modal dialog while it is mounted: Escape, its cross and a click beside it close it. */
+/**
+ * A modal dialog while it is mounted: Escape, its cross and a click beside it close it. However it ends, what had
+ * the focus before has it again.
+ */
 export function Dialog(props: DialogProps) {
   let dialog!: HTMLDialogElement;
+  let isMounted = true;
   onMount(() => dialog.showModal());
+  // Only closing gives the focus back. The event of it may come later, and tells the owner nothing new.
+  onCleanup(() => {
+    isMounted = false;
+    dialog.close();
+  });
   return (
     <dialog
       ref={dialog}
       class="dialog"
       classList={{ wide: props.isWide ?? false }}
       aria-labelledby="dialog-title"
-      on:close={() => props.onClose()}
+      on:close={() => isMounted && props.onClose()}
       on:pointerdown={event => {
         if (event.target === dialog) dialog.close();
       }}

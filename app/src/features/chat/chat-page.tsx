@@ -1,4 +1,4 @@
-import { createEffect, createMemo, createSignal, on, Show, untrack } from "solid-js";
+import { createEffect, createMemo, createSignal, on, onCleanup, Show, untrack } from "solid-js";
 import type { ChatApi } from "../../api/chat-api";
 import { branchOf, type Step } from "../../state/branch";
 import { type Exchange, isActive, newExchange } from "../../state/conversation";
@@ -19,10 +19,16 @@ export function ChatPage(props: { api: ChatApi; threadId: string | undefined }) 
   const texts = useTexts();
   /** A first message whose thread is being made. */
   const [starting, setStarting] = createSignal<Exchange>();
+  /** The thread whose message was refused, while it is found out whether it is to be sent after all. */
+  const [asking, setAsking] = createSignal<string>();
   const place = () => props.threadId ?? NEW_THREAD;
   const [text, setText] = createSignal(app.drafts.read(place()));
   let isHandover = false;
   let isStopWanted = false;
+  /** The address is another page's, or that of this one opened anew. What is being sent goes on. */
+  let isGone = false;
+  onCleanup(() => (isGone = true));
+  const isShown = (here: string) => !isGone && place() === here;
 
   const conversation = createMemo(() => (props.threadId ? app.conversations.get(props.threadId) : undefined));
   const exchanges = (): readonly Exchange[] => {
@@ -30,7 +36,7 @@ export function ChatPage(props: { api: ChatApi; threadId: string | undefined }) 
     return conversation()?.exchanges ?? (first ? [first] : []);
   };
   const steps = createMemo((): Step[] => branchOf(exchanges(), conversation()?.chosen ?? {}));
-  const isBusy = () => starting() !== undefined || exchanges().some(isActive);
+  const isBusy = () => starting() !== undefined || asking() === place() || exchanges().some(isActive);
   const title = () =>
     (props.threadId && app.threads.find(props.threadId)?.title) ||
     steps()[0]?.exchange.question.text.slice(0, 80);
@@ -42,6 +48,7 @@ export function ChatPage(props: { api: ChatApi; threadId: string | undefined }) 
       if (props.threadId) void app.conversations.open(props.threadId).then(() => forgetArrived(here, here));
     }),
   );
+  onCleanup(app.drafts.listen(from => isShown(from) && setText(app.drafts.read(from))));
   createEffect(() => {
     document.title = title() || texts().appName;
   });
@@ -51,17 +58,7 @@ export function ChatPage(props: { api: ChatApi; threadId: string | undefined }) 
     const sent = app.drafts.sentId(from);
     const known = app.conversations.get(threadId)?.exchanges ?? [];
     const isArrived = ({ question, runId }: Exchange) => runId && question.clientMessageId === sent;
-    if (sent !== undefined && known.some(isArrived)) forgetSent(from);
-  }
-
-  function forgetSent(from: string) {
-    app.drafts.forgetSent(from);
-    if (place() === from) setText(app.drafts.read(from));
-  }
-
-  function giveBack(from: string) {
-    const given = app.drafts.giveBack(from);
-    if (place() === from) setText(given);
+    if (sent !== undefined && known.some(isArrived)) app.drafts.forgetSent(from);
   }
 
   function type(value: string) {
@@ -91,12 +88,12 @@ export function ChatPage(props: { api: ChatApi; threadId: string | undefined }) 
     }
     if (isStopWanted) {
       setStarting(undefined);
-      giveBack(NEW_THREAD);
+      app.drafts.giveBack(NEW_THREAD);
       return undefined;
     }
     app.drafts.forgetSent(NEW_THREAD);
     const id = app.drafts.markSent(threadId, message);
-    isHandover = place() === NEW_THREAD;
+    isHandover = isShown(NEW_THREAD);
     if (isHandover) {
       app.drafts.write(NEW_THREAD, "");
       app.drafts.write(threadId, text());
@@ -109,9 +106,9 @@ export function ChatPage(props: { api: ChatApi; threadId: string | undefined }) 
 
   /** Returns a failure that belongs to the field which is shown. */
   function settle(from: string, failure: Failure | undefined): Failure | undefined {
-    if (failure) giveBack(from);
-    else forgetSent(from);
-    if (!failure || place() === from) return failure;
+    if (failure) app.drafts.giveBack(from);
+    else app.drafts.forgetSent(from);
+    if (!failure || isShown(from)) return failure;
     app.toasts.show({ text: `${texts().draftBack} ${failureText(texts(), failure)}` });
     return undefined;
   }
@@ -142,9 +139,12 @@ export function ChatPage(props: { api: ChatApi; threadId: string | undefined }) 
     const { tokenBalance } = app.session.account;
     const failure = await app.conversations.ask(threadId, message, id, where);
     if (failure?.kind !== "out_of_tokens") return failure;
+    setAsking(threadId);
     await app.session.refresh();
     const hasMore = app.session.account.tokenBalance > tokenBalance;
-    return hasMore ? app.conversations.ask(threadId, message, id, where) : failure;
+    const asked = hasMore ? app.conversations.ask(threadId, message, id, where) : failure;
+    setAsking(undefined);
+    return asked;
   }
 
   function stop() {
