@@ -26,6 +26,16 @@ async def deliver_often(amqp_url: str, event: Event, queue: topology.Queue, *, t
             await channels[number % 4].default_exchange.publish(message, queue.name)
 
 
+async def lose_message(amqp_url: str, queue: topology.Queue) -> None:
+    """Take the next message out of a queue, once it is there."""
+    async with await aio_pika.connect(amqp_url) as connection:
+        found = await (await connection.channel()).get_queue(queue.name)
+        async with asyncio.timeout(10):
+            while (message := await found.get(fail=False)) is None:
+                await asyncio.sleep(0.1)
+        await message.ack()
+
+
 async def provider_calls(stack: Stack, run_id: str) -> int:
     return sum(response["run_id"] == run_id for response in await stack.journal())
 
@@ -202,15 +212,28 @@ async def test_f28_a_run_whose_message_is_lost_is_finished_all_the_same(
             answer.events.append(await anext(stream))
         stack.workers[0].program.send(signal.SIGKILL)
         await end_of_crash(stack.workers[0])
-        async with await aio_pika.connect(amqp_url) as connection:
-            queue = await (await connection.channel()).get_queue(topology.RUNS.name)
-            async with asyncio.timeout(10):
-                while (message := await queue.get(fail=False)) is None:
-                    await asyncio.sleep(0.1)
-            await message.ack()
+        await lose_message(amqp_url, topology.RUNS)
         await stack.workers[0].restart()
         async for event in stream:
             answer.events.append(event)
         assert answer.status == "interrupted"
         await settled_once(stack, answer.run_id)
         assert await provider_calls(stack, answer.run_id) == 1
+
+
+async def test_f28_an_end_that_nobody_tells_is_settled_long_before_its_hold_expires(
+    db_url: str, amqp_url: str, redis_url: str
+):
+    async with running_stack(db_url=db_url, amqp_url=amqp_url, redis_url=redis_url, workers=0) as stack:
+        doomed = await stack.add("chat_worker", CRASH_AT="worker.before_publish")
+        await doomed.until_ready()
+        user = stack.client("u1")
+        thread_id = (await user.open())["thread"]["id"]
+        asking = asyncio.create_task(user.ask(thread_id, sim(reply_tokens=20)))
+        await end_of_crash(doomed)
+        await lose_message(amqp_url, topology.RUNS)
+        await doomed.restart(CRASH_AT="")
+        answer = await asking
+        # Its hold lives for fifteen minutes.
+        row = await settled_once(stack, answer.run_id)
+        assert (row["actor"], -row["tokens"]) == ("usage-ledger", answer.usage["total_tokens"])

@@ -263,6 +263,7 @@ PROVIDER_FAULTS: dict[str, tuple[dict[str, Any], str, int, bool]] = {
     "no answer but a reset": ({"fault": "reset"}, "completed", 2, False),
     "no answer at all": ({"fault": "hang"}, "completed", 2, False),
     "cut before the first text": ({"fault": "cut", "after_deltas": 0}, "completed", 2, False),
+    "cut before any text twice": ({"fault": "cut", "after_deltas": 0, "times": 2}, "interrupted", 2, False),
     "cut in the middle": ({"fault": "cut", "after_deltas": 5}, "interrupted", 1, True),
     "cut before its usage": ({"fault": "eof", "after_deltas": 20}, "interrupted", 1, True),
     "silent in the middle": ({"fault": "stall", "after_deltas": 5}, "interrupted", 1, True),

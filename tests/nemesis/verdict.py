@@ -113,6 +113,10 @@ def _judge_estimate(verdict: Verdict, run: Row, tokens: int, responses: list[Row
         verdict.wrong.append(f"{run['_id']} is booked with {tokens} tokens that come from nowhere")
     own = next((response for response in responses if response["id"] == run["response_id"]), None)
     if own is None:
+        if tokens and run["state"] != STOPPED:
+            verdict.wrong.append(
+                f"{run['_id']} is estimated at {tokens}, and no answer of it ever reached us"
+            )
         return None
     is_told = bool(own["background"] and own["usage_reported"])
     (verdict.missed if is_told else verdict.unreported).add(_cost(own))

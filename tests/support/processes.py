@@ -11,6 +11,8 @@ from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+from embedded.ports import free_ports
+
 TESTS = Path(__file__).parents[1]
 READY_WITHIN_S = 30.0
 END_WITHIN_S = 30.0
@@ -23,10 +25,8 @@ class ProgramFailed(AssertionError):
 
 
 def free_port() -> int:
-    """Find a port that nobody listens on now. Another may take it before you do; that shows at once."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """Find a port that nobody listens on now, and that is this process's from now on."""
+    return next(free_ports())
 
 
 def accepts(port: int) -> bool:

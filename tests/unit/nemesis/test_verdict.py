@@ -59,8 +59,8 @@ def test_an_attempt_that_was_given_up_is_counted_apart():
 
 
 def test_a_run_whose_attempts_were_all_lost_before_any_text_has_no_figure():
-    nothing = run(state="interrupted", usage_source="estimate", response_id=None, text="")
-    verdict = judge([nothing], [row(5)], [lost("b"), lost("c")])
+    nothing = run(state="interrupted", usage_source="none", response_id=None, text="")
+    verdict = judge([nothing], [row(0)], [lost("b"), lost("c")])
     assert (verdict.wrong, verdict.is_exact, verdict.abandoned) == ([], True, Sum(2, 24))
 
 
@@ -80,6 +80,7 @@ def test_an_estimate_of_what_was_stopped_and_would_have_been_told_is_counted_apa
 def disagreements() -> dict[str, Verdict]:
     estimate = run(usage_source="estimate")
     nothing = run(state="failed", usage_source="none", response_id=None, text="")
+    guessed = nothing | {"state": "interrupted", "usage_source": "estimate"}
     return {
         "a token too many": judge([run()], [row(31)], [response()]),
         "booked by another response": judge([run()], [row()], [response(response_id="b")]),
@@ -95,6 +96,7 @@ def disagreements() -> dict[str, Verdict]:
         "text, and no response that we know": judge([run(response_id=None)], [row(0)], [lost()]),
         "an estimate above the hold": judge([stopped()], [row(51)], [response(reported=False)]),
         "booked though nothing was used": judge([nothing], [row(1)], []),
+        "estimated though nothing ever came": judge([guessed], [row(5)], [lost("b"), lost("c")]),
         "asked for three times": judge([run()], [row()], [lost("b"), lost("c"), response()]),
         "lost three times": judge([nothing], [row(0)], [lost("b"), lost("c"), lost("d")]),
         "text of another response": judge([run(text="t1xy t2xy")], [row()], [lost(), response()]),
