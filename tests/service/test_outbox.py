@@ -1,6 +1,7 @@
 """Stored events reach the queue, whatever else lies beside them."""
 
 import asyncio
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ from common.amqp.publisher import Publisher
 from common.events.envelope import Event
 from common.events.ledger import AccountView, BalanceChangedV1
 from common.mongo import client as mongo
+from common.mongo.client import Database
 from common.mongo.outbox import Outbox
 from common.tasks import background_tasks
 from support.clock import FakeClock
@@ -37,6 +39,20 @@ class Sent(Publisher):
                 await asyncio.sleep(0.02)
 
 
+@pytest.fixture
+def db(db_url: str) -> Iterator[Database]:
+    db = mongo.connect(db_url, service="test")
+    yield db
+    db.client.close()
+
+
+async def until_left(db: Database, count: int) -> None:
+    """Wait until so many rows are left: one goes after its event was sent."""
+    async with asyncio.timeout(20):
+        while await db["outbox"].count_documents({}) != count:
+            await asyncio.sleep(0.02)
+
+
 def changed(event_id: str) -> BalanceChangedV1:
     return BalanceChangedV1(
         event_id=event_id, occurred_at=FakeClock().now(), account=ACCOUNT, company=None, cause="grant"
@@ -55,9 +71,8 @@ def changed(event_id: str) -> BalanceChangedV1:
     ],
 )
 async def test_rows_that_cannot_be_read_keep_no_other_waiting_and_are_not_lost(
-    db_url: str, damage: dict[str, Any]
+    db: Database, damage: dict[str, Any]
 ):
-    db = mongo.connect(db_url, service="test")
     clock, sent = FakeClock(), Sent()
     outbox = Outbox(db["outbox"], sent, clock, events=(BalanceChangedV1,))
     rows = outbox.rows([changed(f"a_{number:03}") for number in range(250)])
@@ -69,20 +84,18 @@ async def test_rows_that_cannot_be_read_keep_no_other_waiting_and_are_not_lost(
         await db["outbox"].insert_many(outbox.rows([changed("c")]))
         outbox.wake()
         await sent.until("b", "c")
+        await until_left(db, 250)
         assert await check() == []
-    assert await db["outbox"].count_documents({}) == 250
     await db["outbox"].update_one({"_id": "a_007"}, {"$set": rows[7]})
     clock.pass_s(61)
     async with background_tasks(outbox.run()):
         await sent.until("b", "c", "a_007")
-    db.client.close()
+        await until_left(db, 249)
 
 
-async def test_events_go_out_after_an_error_that_nobody_expected(db_url: str):
-    db = mongo.connect(db_url, service="test")
+async def test_events_go_out_after_an_error_that_nobody_expected(db: Database):
     sent = Sent(failures=1)
     outbox = Outbox(db["outbox"], sent, FakeClock(), events=(BalanceChangedV1,))
     await db["outbox"].insert_many(outbox.rows([changed("a")]))
     async with background_tasks(outbox.run()):
         await sent.until("a")
-    db.client.close()
