@@ -9,7 +9,7 @@ from common.errors import IdReused, PublishFailed, PublishUnknown, ThreadBusy, U
 from common.events.runs import RunRequestedV1
 from gateway.threads.records import Place, Thread, UserMessage
 from gateway.threads.repository import ThreadRepository
-from support.asking import Asking, user_who_asks
+from support.asking import USER, Asking, user_who_asks
 
 
 @pytest.fixture
@@ -79,6 +79,34 @@ async def test_asking_again_in_vain_is_tried_once_more(asking: Asking) -> None:
     once, twice = asking.queue.events
     assert once == twice
     assert list(asking.ledger.holds) == [first.run_id]
+
+
+async def test_whoever_asked_again_last_may_fail_too_and_another_sees_to_it(asking: Asking) -> None:
+    """As a gateway leaves it that noted that it asks again, and was killed then."""
+    with await asking(client_message_id="c1") as first:
+        asking.clock.pass_s(6)
+        noted = await asking.ask.threads.mark_asked_again(
+            first.run_id, USER, now=asking.clock.now(), before=asking.clock.now()
+        )
+        assert noted
+        with await asking(client_message_id="c1"):
+            async with asyncio.timeout(20):
+                while len(asking.queue.events) == 1:
+                    await asyncio.sleep(0.02)
+                    asking.clock.pass_s(1)
+            await asking.ask.drain()
+    once, twice = asking.queue.events
+    assert once == twice
+
+
+async def test_what_the_queue_has_is_not_asked_for_a_third_time(asking: Asking) -> None:
+    with await asking(client_message_id="c1"):
+        for _ in range(3):
+            asking.clock.pass_s(6)
+            with await asking(client_message_id="c1"):
+                # One look is enough, and the last one before the end looks too.
+                await asking.ask.drain()
+        assert len(asking.queue.events) == 2
 
 
 async def test_asking_again_for_what_cannot_be_paid_any_more_ends_it(asking: Asking) -> None:
@@ -154,6 +182,23 @@ async def test_the_same_message_that_is_stored_while_it_is_looked_for_is_joined(
                 assert again.run_id == first.run_id
     await asking.ask.drain()
     assert len(asking.queue.events) == len(asking.ledger.holds) == len(await asking.messages()) == 1
+
+
+async def test_a_message_that_is_joined_as_it_is_stored_is_seen_to(asking: Asking) -> None:
+    """It was stored after it was looked for, by a gateway that was killed right then."""
+    asking.ask.threads = threads = MessageIsStoredLate(asking)
+    late = asyncio.create_task(asking(client_message_id="c1"))
+    async with asyncio.timeout(20):
+        await threads.reached.wait()
+        with await asking(client_message_id="c1") as first:
+            asking.queue.events.clear()
+            asking.ledger.holds.clear()
+            asking.clock.pass_s(6)
+            threads.go_on.set()
+            with await late:
+                await asking.ask.drain()
+    assert [event.event_id for event in asking.queue.events] == [first.run_id]
+    assert list(asking.ledger.holds) == [first.run_id]
 
 
 async def test_the_same_message_begins_though_it_was_taken_back_meanwhile(asking: Asking) -> None:

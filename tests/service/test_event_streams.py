@@ -22,6 +22,7 @@ from gateway.indexes import INDEXES
 from gateway.protocol import GatewayProtocol
 from gateway.streaming.hub import RunHub
 from gateway.threads.records import Thread
+from support.clock import FakeClock
 from support.gateway_app import FakePublisher, bearer, close_services, gateway_services, session_of
 from support.hold_ledger import HoldLedger
 from support.run_writer import RunWriter
@@ -46,6 +47,12 @@ class Wire:
         async with self.http.stream("POST", "/chat/messages", json=body) as response:
             assert response.status_code == 200, await response.aread()
             yield blocks_of(response)
+
+    @property
+    def clock(self) -> FakeClock:
+        clock = self.services.clock
+        assert isinstance(clock, FakeClock)
+        return clock
 
     async def read(self, path: str, **headers: str) -> list[list[str]]:
         async with self.http.stream("GET", path, headers=headers) as response:
@@ -241,6 +248,20 @@ async def test_a_browser_that_repeats_its_get_resumes_the_run_and_asks_nothing_a
     done = await wire.http.get(address, headers={"Last-Event-ID": f"{run.run_id}:{run.sequence}"})
     assert done.status_code == 204
     assert len(wire.publisher.events) == 1
+
+
+@pytest.mark.parametrize("path", ["/chat/runs/{run}/events", "/chat/message?t={thread}&m=Why"])
+async def test_whoever_follows_a_run_that_nobody_begins_has_it_asked_for_again(wire: Wire, path: str) -> None:
+    """As when the gateway that was to see to it was killed."""
+    async with wire.ask() as blocks:
+        run_id = run_of(await anext(blocks))
+    wire.clock.pass_s(6)
+    path = path.format(run=run_id, thread=wire.thread.id)
+    async with wire.http.stream("GET", path, headers={"Last-Event-ID": f"{run_id}:0"}) as response:
+        assert run_of(await anext(blocks_of(response))) == run_id
+        await wire.services.ask.drain()
+    once, twice = wire.publisher.events
+    assert once == twice
 
 
 async def test_a_run_is_resumed_in_its_own_thread_only(wire: Wire) -> None:

@@ -34,7 +34,6 @@ from common.errors import (
     UnknownAccount,
 )
 from common.events.ledger import AccountReply, HoldReply, PlaceHoldV1, ReleaseHoldV1
-from common.events.runs import RunRequestedV1
 from common.ids import new_id
 from common.log import get_logger
 from common.tokens import count_tokens
@@ -60,8 +59,8 @@ _RELEASED_WITHIN_S = 1.0
 """Together below 5 s: whoever is refused because a server is away waits no longer for it."""
 _ASKED_AGAIN_AFTER = timedelta(seconds=5)
 """By then a request was made, or taken back, or its gateway is dead."""
-_PAUSE_AFTER_VAIN_S = 6.0
-"""Longer than that: nobody has asked since."""
+_LOOKED_AGAIN_AFTER_S = 6.0
+"""Longer than that: what was asked in vain may be asked again."""
 
 
 class _AskedBefore(Exception):
@@ -91,6 +90,7 @@ class Ask:
     branches: Branches = field(init=False)
     _instructions_tokens: int = field(init=False)
     _draining: asyncio.Event = field(init=False, default_factory=asyncio.Event)
+    _seen_to: set[str] = field(init=False, default_factory=set[str])
     _tasks: set[asyncio.Task[None]] = field(init=False, default_factory=set[asyncio.Task[None]])
 
     def __post_init__(self) -> None:
@@ -123,6 +123,16 @@ class Ask:
         # is gone, and was stored, or taken back, while it was looked for.
         return await self._ask(sent, until_s=until_s, is_counted=True)
 
+    def see_to(self, message: UserMessage, session: Session) -> None:
+        """Ask for the message's run until somebody has begun it: whoever was to do so may have been killed.
+
+        For whoever follows a run that no worker has claimed. Once more does no harm.
+        """
+        if message.run_id not in self._seen_to:
+            self._seen_to.add(message.run_id)
+            task = self._in_background(self._see_to(message, session))
+            task.add_done_callback(lambda _: self._seen_to.discard(message.run_id))
+
     async def drain(self) -> None:
         """Wait for what is half way, releases included; what was asked for in vain is not asked for again."""
         self._draining.set()
@@ -148,9 +158,7 @@ class Ask:
         except TimeoutError:
             raise Unavailable from None
         if before is not None:
-            follower = self._join(before, thread_id=sent.thread_id, text=sent.text, place=place)
-            self._in_background(self._see_to(before, session))
-            return follower
+            return self._join(before, session, thread_id=sent.thread_id, text=sent.text, place=place)
         message = self._message(thread, sent, follows=branch.follows)
         return await self._begin(self._asked(session, thread, message, branch, until_s=until_s))
 
@@ -183,23 +191,26 @@ class Ask:
         await self.threads.withdraw_message(message.run_id, user_id)
         return None
 
-    def _join(self, message: UserMessage, *, thread_id: str, text: str, place: Place) -> Follower:
+    def _join(
+        self, message: UserMessage, session: Session, *, thread_id: str, text: str, place: Place
+    ) -> Follower:
         if (message.text, message.thread_id, message.place) != (text, thread_id, place):
             raise IdReused("This client_message_id was used for another message")
-        return self.hub.follow(message.run_id, message.user_id)
+        follower = self.hub.follow(message.run_id, message.user_id)
+        self.see_to(message, session)
+        return follower
 
     async def _see_to(self, message: UserMessage, session: Session) -> None:
-        """Ask for a run until somebody has begun it: whoever was to ask for it may have been killed."""
         left = message.created_at + _ASKED_AGAIN_AFTER - self.clock.now()
         await asyncio.sleep(max(0.0, left.total_seconds()))
         while not await self._ask_again(message, session):
             with suppress(TimeoutError):
-                async with asyncio.timeout(_PAUSE_AFTER_VAIN_S):
+                async with asyncio.timeout(_LOOKED_AGAIN_AFTER_S):
                     await self._draining.wait()
                     return
 
     async def _ask_again(self, message: UserMessage, session: Session) -> bool:
-        """Ask for a run that nobody has begun, unless somebody else sees to it. False: in vain."""
+        """Ask for a run that nobody has begun. False: it is to be looked at again."""
         run_id, user_id, now = message.run_id, message.user_id, self.clock.now()
         try:
             if await self._is_claimed(message) or not await self.threads.awaits_claim(
@@ -209,7 +220,8 @@ class Ask:
             if not await self.threads.mark_asked_again(
                 run_id, user_id, now=now, before=now - _ASKED_AGAIN_AFTER
             ):
-                return True
+                # Somebody else has asked. Unless the queue has it, that one may yet fail, or be killed.
+                return False
             thread = await self.threads.find_thread(user_id, message.thread_id)
             if thread is None or thread.last_run_id != run_id:
                 # The thread was never taken for it, so it was never asked for; now that may be too late.
@@ -218,7 +230,8 @@ class Ask:
             branch = await self.branches.behind(message.follows, thread, otherwise=Branch())
             until_s = self.clock.monotonic_s() + _ASKED_WITHIN_S
             await self._start(self._asked(session, thread, message, branch, until_s=until_s), again=True)
-        except (Unavailable, PyMongoError) as error:
+            await self.threads.mark_asked_for_good(run_id, user_id)
+        except (AppError, PyMongoError) as error:
             log.warning("not_asked_again", run_id=run_id, error=type(error).__name__)
             return False
         return True
@@ -263,7 +276,11 @@ class Ask:
         except _AskedBefore as repeat:
             follower.close()
             return self._join(
-                repeat.message, thread_id=message.thread_id, text=message.text, place=message.place
+                repeat.message,
+                asked.session,
+                thread_id=message.thread_id,
+                text=message.text,
+                place=message.place,
             )
         except BaseException:
             follower.close()
@@ -281,7 +298,7 @@ class Ask:
                 self.crash.reach("gateway.stored")
             held = await self._hold(asked)
             self.crash.reach("gateway.held")
-            request = self._request(asked, held.hold_tokens)
+            request = asked.request(assistant=self.assistant.reference, hold_tokens=held.hold_tokens)
             await self.publisher.publish(request, deadline_s=self._left_s(asked))
         except (AppError, PyMongoError) as error:
             if again and not isinstance(error, InsufficientBalance | TooManyRuns):
@@ -321,23 +338,6 @@ class Ask:
         )
         if not taken:
             raise ThreadBusy
-
-    def _request(self, asked: Asked, hold_tokens: int) -> RunRequestedV1:
-        message = asked.message
-        return RunRequestedV1(
-            event_id=message.run_id,
-            occurred_at=message.created_at,
-            run_id=message.run_id,
-            thread_id=message.thread_id,
-            message_id=message.id,
-            user_id=message.user_id,
-            company=asked.session.company,
-            assistant=self.assistant.reference,
-            hold_tokens=hold_tokens,
-            input_tokens_estimate=asked.input_tokens,
-            max_output_tokens=hold_tokens - asked.input_tokens,
-            claim_until=message.claim_until,
-        )
 
     async def _take_back(self, message: UserMessage, *, release: bool) -> bool:
         """Undo what was done for the message. False: a worker has its run all the same, so it counts."""

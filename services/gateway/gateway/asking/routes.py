@@ -73,7 +73,7 @@ async def send_message_by_get(
         message = await services.threads.message_of_run(session.user_id, run_id)
         if message is None or message.thread_id != t:
             raise NotFound("There is no such run")
-        return await resume_run(services, session.user_id, run_id, after_sequence=after)
+        return await resume_run(services, session, message, after_sequence=after)
 
     async def follow() -> Follower:
         return await services.ask(session, thread_id=t, text=m)

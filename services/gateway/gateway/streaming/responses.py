@@ -5,9 +5,11 @@ from contextlib import AsyncExitStack
 
 from fastapi import Response
 
+from common.auth import Session
 from gateway.context import Services
 from gateway.streaming.follower import Follower
 from gateway.streaming.sse import EventStream
+from gateway.threads.records import UserMessage
 
 
 async def stream_run(
@@ -20,13 +22,18 @@ async def stream_run(
         return EventStream(follower, services.stored_runs, held=held.pop_all())
 
 
-async def resume_run(services: Services, user_id: str, run_id: str, *, after_sequence: int) -> Response:
-    """Stream the rest of a run; 204 when there is none, which tells a browser not to come again."""
-    run = await services.stored_runs.find(run_id, user_id)
+async def resume_run(
+    services: Services, session: Session, message: UserMessage, *, after_sequence: int
+) -> Response:
+    """Stream the rest of a message's run; 204 when there is none, which tells a browser not to come again."""
+    run = await services.stored_runs.find(message.run_id, message.user_id)
     if run is not None and run.is_terminal and after_sequence >= run.last_sequence:
         return Response(status_code=204)
 
     async def follow() -> Follower:
-        return services.hub.follow(run_id, user_id, after_sequence=after_sequence)
+        follower = services.hub.follow(message.run_id, message.user_id, after_sequence=after_sequence)
+        if run is None:
+            services.ask.see_to(message, session)
+        return follower
 
-    return await stream_run(services, user_id, follow)
+    return await stream_run(services, message.user_id, follow)

@@ -48,9 +48,10 @@ async def run_events(
         named, after = parse_event_id(last_event_id)
         if named != run_id:
             raise Malformed("Last-Event-ID is of another run")
-    if await services.threads.message_of_run(session.user_id, run_id) is None:
+    message = await services.threads.message_of_run(session.user_id, run_id)
+    if message is None:
         raise NotFound("There is no such run")
-    return await resume_run(services, session.user_id, run_id, after_sequence=after)
+    return await resume_run(services, session, message, after_sequence=after)
 
 
 @router.post("/chat/runs/{run_id}/cancel", responses={202: {"model": CancelledRun}})

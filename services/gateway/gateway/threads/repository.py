@@ -110,12 +110,19 @@ class ThreadRepository:
         return message is not None and message["claim_until"] > now
 
     async def mark_asked_again(self, run_id: str, user_id: str, *, now: datetime, before: datetime) -> bool:
-        """Note that the run is asked for once more. False: it was after `before`, or it is withdrawn."""
+        """Note that the run is asked for once more.
+
+        False: it was after `before`, or for good, or the message is withdrawn.
+        """
         done = await self._messages.update_one(
             {"run_id": run_id, "user_id": user_id, "asked_at": {"$lte": before}},
             {"$set": {"asked_at": now}},
         )
         return done.matched_count == 1
+
+    async def mark_asked_for_good(self, run_id: str, user_id: str) -> None:
+        """Note that the queue has the run: nobody need ask for it any more."""
+        await self._messages.update_one({"run_id": run_id, "user_id": user_id}, {"$set": {"asked_at": None}})
 
     async def take_for_run(self, thread: Thread, *, run_id: str, text: str, now: datetime) -> bool:
         """Make `run_id` the thread's last run if `thread` is still as it was read; False: someone was faster.
