@@ -203,6 +203,24 @@ class TestTakenOver:
         assert (shown.text, shown.streamed) == ("Hello", 0)
         assert shown.sequence > 4
 
+    @pytest.mark.parametrize("usage", [USAGE, None])
+    async def test_a_stop_keeps_what_was_read_though_the_worker_and_the_stream_are_lost(
+        self, worker: WorkerOnTrial, usage: TokenUsage | None
+    ):
+        request = await worker.ask()
+        await worker.runs().claim(request, assistant=ASSISTANT.reference, model="sim-1")
+        await worker.forsake(request.run_id, response_id="bg", background=True)
+        await worker.db["messages"].update_one(
+            {"_id": request.message_id}, {"$set": {"cancel_requested_at": worker.clock.now()}}
+        )
+        stopped = Snapshot(text="Hello wo", finished=Finished("cancelled", usage))
+        await deliver(worker.executor(ScriptedEngine(snapshot=stopped)), request)
+        status, charged, source = charge_of(worker)
+        assert (status, source) == ("cancelled", "retrieved" if usage else "estimate")
+        assert charged.output_tokens > 0
+        assert (await worker.run(request.run_id))["text"] == "Hello wo"
+        assert text_of(await worker.stream(request.run_id)) == "Hello wo"
+
     async def test_a_second_start_is_counted_before_it_is_made(self, worker: WorkerOnTrial):
         request = await worker.ask()
         engine = ScriptedEngine([StreamLost()], [asyncio.Event()])

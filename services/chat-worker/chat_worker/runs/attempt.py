@@ -276,14 +276,18 @@ class Attempt:
         """Show what the stored answer has more than was streamed; None while it is being written."""
         if snapshot is None or snapshot.finished is None:
             return None
+        self.show(snapshot)
+        finished = snapshot.finished
+        return Ending(status=finished.status, retrieved=finished.usage, error=finished.error)
+
+    def show(self, snapshot: Snapshot) -> None:
+        """Show what the stored answer has more than was streamed."""
         if len(snapshot.text) > len(self.output.text):
             self.writer.text(self.output, snapshot.text[len(self.output.text) :])
         for data in snapshot.annotations:
             self._note(data)
         for file in snapshot.files:
             self._cite(file)
-        finished = snapshot.finished
-        return Ending(status=finished.status, retrieved=finished.usage, error=finished.error)
 
     async def snapshot(self) -> Snapshot | None:
         """Ask the provider for the stored response until it is finished, a few times."""

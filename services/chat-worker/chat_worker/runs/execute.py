@@ -276,6 +276,9 @@ class ExecuteRun:
         snapshot = await attempt.stop()
         usage = snapshot.finished.usage if snapshot and snapshot.finished else None
         if active.stopped == "cancelled":
+            if snapshot is not None and active.claim.is_takeover:
+                # What its user has read may be lost with the worker that wrote it and the stream in Redis.
+                attempt.show(snapshot)
             return Ending(status="cancelled", retrieved=usage)
         ended = attempt.ended_by(snapshot)
         if ended is not None and ended.status == "completed":
