@@ -129,6 +129,7 @@ async def nemesis(
             *problems,
             *verdict.wrong,
             *seen.wrong,
+            *[await _given_up(stack, *item) for item in seen.gave_up.items()],
             *await _other_than_read(stack, seen),
             *await _answered_twice(stack, seen),
         ]
@@ -199,6 +200,16 @@ async def _audit(stack: FaultyStack) -> tuple[str, bool]:
 def _queues_of(queue: topology.Queue) -> list[str]:
     tiers = [queue.retry(delay_s) for delay_s in topology.RETRY_DELAYS_S] if queue.has_dead_letters else []
     return [queue.name, *tiers]
+
+
+async def _given_up(stack: FaultyStack, message_id: str, what: str) -> str:
+    """Say of a user who gave up what became of the message: that tells who forgot it."""
+    fields = {"_id": 0, "run_id": 1, "created_at": 1, "asked_at": 1, "cancel_requested_at": 1}
+    message = await stack.db["messages"].find_one({"client_message_id": message_id}, fields)
+    run = message and await stack.db["runs"].find_one(
+        {"_id": message["run_id"]}, {"_id": 0, "state": 1, "fence": 1, "started_at": 1, "finished_at": 1}
+    )
+    return f"gave up: {what}; stored are the message {message} and the run {run}"
 
 
 async def _other_than_read(stack: FaultyStack, seen: Seen) -> list[str]:

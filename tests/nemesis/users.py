@@ -44,6 +44,8 @@ class Seen:
     connections: int = 0
     wrong: list[str] = field(default_factory=list[str])
     """Answers that were not what they should have been."""
+    gave_up: dict[str, str] = field(default_factory=dict[str, str])
+    """Users who waited in vain, by the id of the message that they sent."""
     twice: list[list[str]] = field(default_factory=list[list[str]])
     """Runs of one message that was sent twice, where they are not the same."""
     ends: dict[str, tuple[str | None, str]] = field(default_factory=dict[str, tuple[str | None, str]])
@@ -59,6 +61,10 @@ class User:
         self._rng = rng
         self._thread_id = ""
         self._sent = 0
+
+    @property
+    def _message_id(self) -> str:
+        return f"{self._clients[0].user_id}-{self._sent}"
 
     async def chat(self, over: asyncio.Event) -> None:
         """Send one message after the other until it is over."""
@@ -98,7 +104,7 @@ class User:
             self._refused(refusal.response)
         except GaveUp as error:
             self._seen.statuses["gave up"] += 1
-            self._seen.wrong.append(f"{self._clients[0].user_id} gave up: {error}")
+            self._seen.gave_up[self._message_id] = str(error)
             self._thread_id = ""
         else:
             self._note(reading, tokens(length))
@@ -134,13 +140,12 @@ class User:
             if count == leave_after:
                 left.set()
 
-        message_id = f"{clients[0].user_id}-{self._sent}"
         reading = asyncio.create_task(
             ask_patiently(
                 clients,
                 self._thread_id,
                 text,
-                client_message_id=message_id,
+                client_message_id=self._message_id,
                 on_event=on_event,
                 gives_up_s=_GIVES_UP_S,
             )
@@ -153,7 +158,7 @@ class User:
                     clients[::-1],
                     self._thread_id,
                     text,
-                    client_message_id=message_id,
+                    client_message_id=self._message_id,
                     gives_up_s=_GIVES_UP_S,
                 )
             )
