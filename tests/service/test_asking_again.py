@@ -5,7 +5,7 @@ from collections.abc import AsyncGenerator
 
 import pytest
 
-from common.errors import IdReused, PublishFailed, PublishUnknown, ThreadBusy, Unavailable
+from common.errors import Conflict, IdReused, PublishFailed, PublishUnknown, ThreadBusy, Unavailable
 from common.events.runs import RunRequestedV1
 from gateway.threads.records import Place, Thread, UserMessage
 from gateway.threads.repository import ThreadRepository
@@ -113,6 +113,35 @@ async def test_asking_again_for_what_cannot_be_paid_any_more_ends_it(asking: Ask
     with await asking(client_message_id="c1"):
         asking.ledger.holds.clear()
         asking.ledger.available = 0
+        asking.clock.pass_s(6)
+        with await asking(client_message_id="c1"):
+            await asking.ask.drain()
+    assert len(asking.queue.events) == 1
+    assert await asking.nothing_is_left()
+
+
+async def test_whoever_wakes_a_moment_too_early_looks_again(asking: Asking) -> None:
+    """As timers of uvloop do, which count whole milliseconds: by up to one of them."""
+    with await asking(client_message_id="c1"):
+        asking.clock.pass_s(4.999)
+        with await asking(client_message_id="c1"):
+            # The timer ends, and the clock shows 4.999 s still.
+            await asyncio.sleep(0.5)
+            assert len(asking.queue.events) == 1
+            async with asyncio.timeout(20):
+                while len(asking.queue.events) == 1:
+                    await asyncio.sleep(0.02)
+                    asking.clock.pass_s(1)
+            await asking.ask.drain()
+    once, twice = asking.queue.events
+    assert once == twice
+
+
+async def test_asking_again_for_a_run_that_the_ledger_has_closed_ends_it(asking: Asking) -> None:
+    """Its hold was given back, yet its message is there: nobody can begin it any more."""
+    with await asking(client_message_id="c1"):
+        asking.ledger.holds.clear()
+        asking.ledger.refuses = Conflict("This run is over")
         asking.clock.pass_s(6)
         with await asking(client_message_id="c1"):
             await asking.ask.drain()

@@ -7,7 +7,7 @@ from typing import TypeVar
 
 from pydantic import BaseModel
 
-from common.errors import InsufficientBalance, TooManyRuns, Unavailable, UnknownAccount
+from common.errors import InsufficientBalance, Refused, TooManyRuns, Unavailable, UnknownAccount
 from common.events.envelope import Command
 from common.events.ledger import (
     AccountReply,
@@ -24,6 +24,7 @@ R = TypeVar("R", bound=BaseModel)
 @dataclass(slots=True)
 class HoldLedger:
     """`away` is raised by every command of the types in it; `lost_replies` carry the command out first.
+    `refuses` is the answer to all holds.
 
     `waits` is told the deadline of each command that is not answered, which it lets pass.
     """
@@ -34,6 +35,7 @@ class HoldLedger:
     commands: list[Command] = field(default_factory=list[Command])
     away: set[type[Command]] = field(default_factory=set[type[Command]])
     lost_replies: set[type[Command]] = field(default_factory=set[type[Command]])
+    refuses: Refused | None = None
     delay_s: float = 0.0
     waits: Callable[[float], None] | None = None
 
@@ -62,6 +64,8 @@ class HoldLedger:
                 raise AssertionError(command)
 
     def _hold(self, command: PlaceHoldV1) -> int:
+        if self.refuses is not None:
+            raise self.refuses
         if not self.is_open:
             raise UnknownAccount
         if command.run_id in self.holds:

@@ -23,13 +23,11 @@ from common.crash_points import CrashPoints
 from common.errors import (
     AppError,
     IdReused,
-    InsufficientBalance,
     Malformed,
     NotFound,
     Refused,
     ThreadBusy,
     TooLarge,
-    TooManyRuns,
     Unavailable,
     UnknownAccount,
 )
@@ -59,6 +57,8 @@ _RELEASED_WITHIN_S = 1.0
 """Together below 5 s: whoever is refused because a server is away waits no longer for it."""
 _ASKED_AGAIN_AFTER = timedelta(seconds=5)
 """By then a request was made, or taken back, or its gateway is dead."""
+_TIMERS_EARLY_S = 0.01
+"""uvloop's timers count whole milliseconds, and end up to one of them too early by the clock."""
 _LOOKED_AGAIN_AFTER_S = 6.0
 """Longer than that: what was asked in vain may be asked again."""
 
@@ -202,7 +202,7 @@ class Ask:
 
     async def _see_to(self, message: UserMessage, session: Session) -> None:
         left = message.created_at + _ASKED_AGAIN_AFTER - self.clock.now()
-        await asyncio.sleep(max(0.0, left.total_seconds()))
+        await asyncio.sleep(max(0.0, left.total_seconds() + _TIMERS_EARLY_S))
         while not await self._ask_again(message, session):
             with suppress(TimeoutError):
                 async with asyncio.timeout(_LOOKED_AGAIN_AFTER_S):
@@ -301,8 +301,8 @@ class Ask:
             request = asked.request(assistant=self.assistant.reference, hold_tokens=held.hold_tokens)
             await self.publisher.publish(request, deadline_s=self._left_s(asked))
         except (AppError, PyMongoError) as error:
-            if again and not isinstance(error, InsufficientBalance | TooManyRuns):
-                # Unless it was never held, the first request may be waiting for a worker: the message stays.
+            if again and not isinstance(error, Refused):
+                # Unless nothing is held, the first request may be waiting for a worker: the message stays.
                 raise
             maybe_held = stored and not isinstance(error, Refused)
             if await self._take_back(asked.message, release=maybe_held):
