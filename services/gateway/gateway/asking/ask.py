@@ -3,8 +3,8 @@
 Nothing is published that is not paid for, and nothing is held that is not published: whatever fails on the
 way is taken back before the caller hears of it. From the hold on, all happens in a task of its own, so a
 client that goes away in the middle leaves nothing half done. What a gateway that was killed left half done
-is gone on with when the same message comes again: hold and run are known by the run's id, so asking for them
-twice is asking once.
+is gone on with when the same message comes again, or its run is followed: hold and run are known by the run's
+id, so asking for them twice is asking once.
 """
 
 import asyncio
