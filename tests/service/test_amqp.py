@@ -17,6 +17,7 @@ from common.events.ledger import AccountReply, AccountView, OpenAccountV1, Relea
 from common.events.runs import RunCancelRequestedV1, RunFinishedV1
 
 NOW = datetime(2026, 11, 22, tzinfo=UTC)
+PUBLISHED_WITHIN_S = 30.0
 ACCOUNT = AccountView(
     user_id="u1", token_balance=5, token_held=0, token_available=5, token_grant=5, sequence=1
 )
@@ -70,7 +71,7 @@ async def test_a_message_that_is_not_for_now_comes_back_from_the_retry_tier(amqp
     async with Broker(amqp_url, service="test") as broker:
         handler = recording(seen, lambda delivery: RetryLater("later") if delivery.attempt == 1 else Done())
         await broker.consume(topology.RUN_FINISHED, handler, prefetch=10)
-        await broker.publisher.publish(finished("r_1"))
+        await broker.publisher.publish(finished("r_1"), deadline_s=PUBLISHED_WITHIN_S)
         await until(lambda: len(seen) == 2)
     assert [delivery.attempt for delivery in seen] == [1, 2]
     assert {delivery.message_id for delivery in seen} == {"r_1"}
@@ -85,7 +86,7 @@ async def test_a_message_is_kept_while_there_is_no_place_for_its_copy(amqp_url: 
         await channel.queue_delete(tier)
         handler = recording(seen, lambda delivery: RetryLater("later") if delivery.attempt == 1 else Done())
         await broker.consume(topology.RUN_FINISHED, handler, prefetch=10)
-        await broker.publisher.publish(finished("r_1"))
+        await broker.publisher.publish(finished("r_1"), deadline_s=PUBLISHED_WITHIN_S)
         # Its copy is under way in the same turn of the loop, and the tier is declared some round trips later.
         await until(lambda: len(seen) == 1)
         await topology.declare(channel)
@@ -103,7 +104,7 @@ async def test_a_message_is_kept_while_there_is_no_place_for_its_copy(amqp_url: 
 async def test_what_never_works_is_set_aside_with_its_reason(amqp_url: str, outcome, reason: str):
     async with Broker(amqp_url, service="test") as broker:
         await broker.consume(topology.RUN_FINISHED, recording([], outcome), prefetch=10)
-        await broker.publisher.publish(finished("r_1"))
+        await broker.publisher.publish(finished("r_1"), deadline_s=PUBLISHED_WITHIN_S)
         dead = await first_message(amqp_url, topology.RUN_FINISHED.dead)
     assert dead.headers["x-dead-reason"] == reason
     assert (dead.message_id, dead.type) == ("r_1", "run.finished.v1")
@@ -122,7 +123,7 @@ async def test_bytes_that_are_no_event_are_set_aside_and_their_neighbours_are_ha
             ):
                 message = aio_pika.Message(body, type=kind)
                 await channel.default_exchange.publish(message, topology.RUN_FINISHED.name)
-        await broker.publisher.publish(finished("r_good"))
+        await broker.publisher.publish(finished("r_good"), deadline_s=PUBLISHED_WITHIN_S)
         reasons = [
             str((await first_message(amqp_url, topology.RUN_FINISHED.dead)).headers["x-dead-reason"])
             for _ in range(3)
@@ -149,7 +150,7 @@ async def test_a_handler_outlives_the_connection_that_delivered_its_message(amqp
 
     async with Broker(amqp_url, service="test") as broker:
         await broker.consume(topology.RUN_FINISHED, handle, prefetch=10)
-        await broker.publisher.publish(finished("r_1"))
+        await broker.publisher.publish(finished("r_1"), deadline_s=PUBLISHED_WITHIN_S)
         await until(lambda: started == 1)
         await close_connections()
         await until(lambda: started == 2)
@@ -165,7 +166,7 @@ async def test_publishing_goes_on_after_a_lost_connection(amqp_url: str, close_c
         for number in range(20):
             if number == 10:
                 await close_connections()
-            await broker.publisher.publish(finished(f"r_{number}"), deadline_s=15)
+            await broker.publisher.publish(finished(f"r_{number}"), deadline_s=PUBLISHED_WITHIN_S)
         await until(lambda: len({delivery.message_id for delivery in seen}) == 20)
         async with asyncio.timeout(60):
             while await broker.check():
@@ -178,18 +179,20 @@ async def test_an_unroutable_event_is_no_success(amqp_url: str):
             queue = await (await connection.channel()).get_queue(topology.RUN_FINISHED.name)
             await queue.unbind(topology.EVENTS_EXCHANGE, RunFinishedV1.routing_key())
         with pytest.raises(PublishFailed):
-            await broker.publisher.publish(finished("r_1"))
+            await broker.publisher.publish(finished("r_1"), deadline_s=PUBLISHED_WITHIN_S)
 
 
 async def test_news_that_nobody_waits_for_is_no_failure(amqp_url: str):
     async with Broker(amqp_url, service="test") as broker:
-        await broker.publisher.publish(RunCancelRequestedV1(event_id="e", occurred_at=NOW, run_id="r"))
+        await broker.publisher.publish(
+            RunCancelRequestedV1(event_id="e", occurred_at=NOW, run_id="r"), deadline_s=PUBLISHED_WITHIN_S
+        )
 
 
 async def test_a_broker_that_is_gone_leaves_the_outcome_unknown(amqp_url: str):
     async with Broker(amqp_url, service="test") as broker:
         publisher = broker.publisher
-        await publisher.publish(finished("r_1"))
+        await publisher.publish(finished("r_1"), deadline_s=PUBLISHED_WITHIN_S)
     with pytest.raises(PublishUnknown):
         await publisher.publish(finished("r_2"), deadline_s=0.5)
 
@@ -206,12 +209,17 @@ async def test_a_batch_gathers_what_arrived_while_the_last_one_was_handled(amqp_
 
     async with Broker(amqp_url, service="test") as broker:
         await broker.consume_batches(topology.RUN_FINISHED, handle, batch_max=20)
-        await broker.publisher.publish(finished("r_0"))
+        await broker.publisher.publish(finished("r_0"), deadline_s=PUBLISHED_WITHIN_S)
         await until(lambda: len(sizes) == 1)
-        await asyncio.gather(*(broker.publisher.publish(finished(f"r_{n}")) for n in range(1, 31)))
+        await asyncio.gather(
+            *(
+                broker.publisher.publish(finished(f"r_{n}"), deadline_s=PUBLISHED_WITHIN_S)
+                for n in range(1, 31)
+            )
+        )
         first.set()
         await until(lambda: sum(sizes) == 31)
-        await broker.drain(grace_s=5)
+        await broker.drain(grace_s=20)
     assert sizes[0] == 1
     assert 1 < max(sizes) <= 20
 
@@ -223,11 +231,11 @@ async def test_one_settler_works_while_the_other_stands_by(amqp_url: str):
         await a.consume(topology.RUN_FINISHED, recording(seen_a, lambda _: Done()), prefetch=1)
         await b.consume(topology.RUN_FINISHED, recording(seen_b, lambda _: Done()), prefetch=1)
         for number in range(10):
-            await a.publisher.publish(finished(f"r_{number}"))
+            await a.publisher.publish(finished(f"r_{number}"), deadline_s=PUBLISHED_WITHIN_S)
         await until(lambda: len(seen_a) + len(seen_b) == 10)
         assert [len(seen_a), len(seen_b)] == [10, 0]
-        await a.drain(grace_s=1)
-        await b.publisher.publish(finished("r_next"))
+        await a.drain(grace_s=20)
+        await b.publisher.publish(finished("r_next"), deadline_s=PUBLISHED_WITHIN_S)
         await until(lambda: len(seen_b) == 1)
 
 
@@ -243,9 +251,11 @@ async def test_a_command_is_answered_or_refused_with_the_same_error(amqp_url: st
         await server.serve_rpc(topology.LEDGER_RPC, handlers, prefetch=10)
         client = await gateway.rpc_client()
         command = OpenAccountV1(request_id="q_1", user_id="u7", user_name=None, email=None, company=None)
-        assert (await client.call(command, AccountReply)).account.user_id == "u7"
+        assert (await client.call(command, AccountReply, deadline_s=30)).account.user_id == "u7"
         with pytest.raises(Conflict) as refusal:
-            await client.call(ReleaseHoldV1(request_id="q_2", run_id="r", user_id="u"), AccountReply)
+            await client.call(
+                ReleaseHoldV1(request_id="q_2", run_id="r", user_id="u"), AccountReply, deadline_s=30
+            )
     assert (refusal.value.detail, refusal.value.extra) == ("moved", {"balance": 7})
 
 

@@ -39,13 +39,32 @@ async def redis(redis_url: str) -> AsyncGenerator[Redis]:
     await client.aclose()
 
 
+async def until_connected(hub: RunHub) -> None:
+    async with asyncio.timeout(30):
+        while not hub.connected:
+            await asyncio.sleep(0.01)
+
+
+async def until_listening(redis: Redis, *writers: RunWriter) -> None:
+    """Wait until Redis has agreed to tell of these runs."""
+    channels = [stream_key(writer.run_id) for writer in writers]
+    async with asyncio.timeout(20):
+        while not all([listeners for _, listeners in await redis.pubsub_numsub(*channels)]):
+            await asyncio.sleep(0.01)
+
+
+async def until_read(follower: Follower, sequence: int) -> None:
+    """Wait until a reader has had so many events."""
+    async with asyncio.timeout(20):
+        while follower.sequence < sequence:
+            await asyncio.sleep(0.01)
+
+
 @asynccontextmanager
 async def running_hub(redis: Redis, db: Database, **options: float) -> AsyncGenerator[RunHub]:
     hub = RunHub(redis, StoredRuns(db), SystemClock(), stopping=asyncio.Event(), **options)
     async with background_tasks(hub.run()):
-        async with asyncio.timeout(5):
-            while not hub.connected:
-                await asyncio.sleep(0.01)
+        await until_connected(hub)
         yield hub
 
 
@@ -104,7 +123,7 @@ async def write(writer: RunWriter, chunks: Iterable[str] = CHUNKS, *, pause_s: f
 async def test_a_live_run_arrives_in_order_and_ends(hub: RunHub, redis: Redis, db: Database) -> None:
     writer = await asked_run(redis, db)
     reading = asyncio.create_task(all_of(hub.follow(writer.run_id, USER)))
-    await asyncio.sleep(0.05)
+    await until_listening(redis, writer)
     await write(writer, pause_s=0.005)
     events = await reading
     assert [event.sequence for event in events] == list(range(1, writer.sequence + 1))
@@ -146,9 +165,10 @@ async def test_what_the_channel_lost_is_read_from_the_stream(hub: RunHub, redis:
 
 async def test_an_end_that_the_channel_lost_is_found(hub: RunHub, redis: Redis, db: Database) -> None:
     writer = await asked_run(redis, db)
-    reading = asyncio.create_task(all_of(hub.follow(writer.run_id, USER)))
+    follower = hub.follow(writer.run_id, USER)
+    reading = asyncio.create_task(all_of(follower))
     await writer.begin()
-    await asyncio.sleep(0.05)
+    await until_read(follower, 1)
     await writer.append_unheard("done", status="completed")
     assert [event.kind for event in await reading] == ["run", "done"]
 
@@ -169,7 +189,7 @@ async def test_a_worker_that_was_fenced_off_is_not_heard(hub: RunHub, redis: Red
 async def test_nonsense_on_a_channel_ends_nothing(hub: RunHub, redis: Redis, db: Database) -> None:
     writer = await asked_run(redis, db)
     reading = asyncio.create_task(all_of(hub.follow(writer.run_id, USER)))
-    await asyncio.sleep(0.05)
+    await until_listening(redis, writer)
     await redis.publish(stream_key(writer.run_id), b"nonsense")
     await write(writer)
     assert plain_text_of(await reading) == "".join(CHUNKS)
@@ -181,7 +201,7 @@ async def test_two_hundred_readers_share_one_connection(hub: RunHub, redis: Redi
     readers = [
         asyncio.create_task(all_of(hub.follow(writer.run_id, USER))) for writer in (*writers, *writers)
     ]
-    await asyncio.sleep(0.2)
+    await until_listening(redis, *writers)
     assert (hub.followers, hub.channels) == (200, 100)
     subscribed = [c for c in await redis.client_list() if int(c["sub"]) == 100]
     assert len(subscribed) == 1
@@ -222,10 +242,11 @@ async def test_another_users_run_is_not_replayed(hub: RunHub, redis: Redis, db: 
 
 async def test_flushing_redis_in_the_middle_loses_nothing(hub: RunHub, redis: Redis, db: Database) -> None:
     writer = await asked_run(redis, db)
-    reading = asyncio.create_task(all_of(hub.follow(writer.run_id, USER)))
+    follower = hub.follow(writer.run_id, USER)
+    reading = asyncio.create_task(all_of(follower))
     await writer.begin()
     await writer.say("Half ")
-    await asyncio.sleep(0.05)
+    await until_read(follower, 2)
     await redis.flushdb()
     late = asyncio.create_task(all_of(hub.follow(writer.run_id, USER)))
     await asyncio.sleep(0.05)
@@ -253,15 +274,13 @@ async def own_redis(port: int) -> AsyncGenerator[None]:
 async def mortal_redis() -> AsyncGenerator[tuple[Redis, int]]:
     """A client of a Redis that is not there until the test starts it, and its port."""
     port = free_port()
-    client = redis_client.connect(f"redis://127.0.0.1:{port}")
+    client = redis_client.connect(f"redis://127.0.0.1:{port}", timeout_s=20)
     yield client, port
     await client.aclose()
 
 
 async def until_heard_again(hub: RunHub, redis: Redis) -> None:
-    async with asyncio.timeout(10):
-        while not hub.connected:
-            await asyncio.sleep(0.05)
+    await until_connected(hub)
     # What the writer below sends must not meet a connection to the Redis that was killed.
     await redis.connection_pool.disconnect()
 
@@ -274,15 +293,17 @@ async def test_redis_killed_and_started_anew_in_the_middle(
     hub = RunHub(redis, StoredRuns(db), SystemClock(), stopping=asyncio.Event(), poll_s=0.1)
     async with background_tasks(hub.run()):
         async with own_redis(port):
-            readers = [asyncio.create_task(all_of(hub.follow(writer.run_id, USER))) for _ in range(20)]
+            followers = [hub.follow(writer.run_id, USER) for _ in range(20)]
+            readers = [asyncio.create_task(all_of(follower, within_s=60)) for follower in followers]
             await until_heard_again(hub, redis)
             await writer.begin()
             await writer.say("Before. ")
-            await asyncio.sleep(0.1)
+            for follower in followers:
+                await until_read(follower, 2)
         # Redis is gone with all it had: the worker cannot show what it writes, but stores it.
         writer.skip("Meanwhile. ")
         await writer.store(db)
-        resumed = asyncio.create_task(all_of(hub.follow(writer.run_id, USER, after_sequence=2)))
+        resumed = asyncio.create_task(all_of(hub.follow(writer.run_id, USER, after_sequence=2), within_s=60))
         await asyncio.sleep(0.5)
         async with own_redis(port):
             await until_heard_again(hub, redis)
@@ -323,7 +344,7 @@ async def test_stopping_ends_all_streams_so_that_clients_go_elsewhere(redis: Red
 
 
 async def test_followers_that_come_and_go_leave_nothing_behind(hub: RunHub, redis: Redis) -> None:
-    tasks = len(asyncio.all_tasks())
+    before = asyncio.all_tasks()
     for _ in range(50):
         followers = [hub.follow(new_id("r"), USER) for _ in range(10)]
         reading = [asyncio.create_task(anext(follower)) for follower in followers]
@@ -334,7 +355,7 @@ async def test_followers_that_come_and_go_leave_nothing_behind(hub: RunHub, redi
             follower.close()
         await asyncio.gather(*reading, return_exceptions=True)
     assert (hub.followers, hub.channels) == (0, 0)
-    assert len(asyncio.all_tasks()) == tasks
-    async with asyncio.timeout(5):
+    assert asyncio.all_tasks() <= before
+    async with asyncio.timeout(20):
         while await redis.pubsub_channels("run:*"):
             await asyncio.sleep(0.05)

@@ -123,12 +123,14 @@ class Asking:
 async def user_who_asks(db_url: str, redis_url: str) -> AsyncGenerator[Asking]:
     """Give a user with an empty thread, at a gateway with a ledger and a queue in memory."""
     services = gateway_services(db_url=db_url, redis_url=redis_url, messages_per_minute=100)
-    await ensure_indexes(services.db, INDEXES)
-    thread = await services.threads.insert_thread(
-        new_id("t"), user_id=USER, title="", now=services.clock.now()
-    )
-    ledger, queue = HoldLedger(), Queue()
-    services.ask.ledger, services.ask.publisher = ledger, queue
-    async with background_tasks(services.hub.run(), services.limits.run()):
-        yield Asking(services, ledger, queue, thread)
-    await close_services(services)
+    try:
+        await ensure_indexes(services.db, INDEXES)
+        thread = await services.threads.insert_thread(
+            new_id("t"), user_id=USER, title="", now=services.clock.now()
+        )
+        ledger, queue = HoldLedger(), Queue()
+        services.ask.ledger, services.ask.publisher = ledger, queue
+        async with background_tasks(services.hub.run(), services.limits.run()):
+            yield Asking(services, ledger, queue, thread)
+    finally:
+        await close_services(services)

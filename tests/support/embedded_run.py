@@ -15,7 +15,7 @@ from embedded.run_file import RunFile
 from embedded.stack import READY_WITHIN_S
 
 _INHERITED = ("PATH", "HOME", "LANG", "TMPDIR")
-_STARTED_WITHIN_S = 10.0
+_STARTED_WITHIN_S = 30.0
 """The interpreter, and what a killed run left behind; the product's own bound begins after it."""
 _LOOK_EVERY_S = 0.1
 
@@ -53,7 +53,7 @@ class EmbeddedRun:
 
     async def printed(self, name: str) -> str:
         """Wait for the line that begins with a name; return the rest of it."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while not (lines := [line for line in self.output().splitlines() if line.startswith(name)]):
                 await asyncio.sleep(_LOOK_EVERY_S)
         return lines[0].removeprefix(name).strip()
@@ -73,7 +73,7 @@ class EmbeddedRun:
 
     async def until_again(self, part: str, *, not_pid: int) -> int:
         """Wait until a part that has ended runs again; return its process."""
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             while (pid := self.pid_of(part)) in {None, not_pid}:
                 await asyncio.sleep(_LOOK_EVERY_S)
         assert pid is not None
@@ -83,7 +83,7 @@ class EmbeddedRun:
         """Ask until the gateway answers with success."""
         running = RunFile.read(self.data_dir)
         assert running is not None
-        async with asyncio.timeout(60), httpx.AsyncClient(base_url=running.url, timeout=10) as client:
+        async with asyncio.timeout(60), httpx.AsyncClient(base_url=running.url, timeout=30) as client:
             while True:
                 try:
                     answer = await client.get(path)
@@ -106,7 +106,7 @@ class EmbeddedRun:
         return await self.ended()
 
     async def ended(self) -> int:
-        return await asyncio.to_thread(self.process.wait, 60)
+        return await asyncio.to_thread(self.process.wait, 120)
 
     def kill(self) -> None:
         """Kill the process itself; what it started lives on."""

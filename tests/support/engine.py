@@ -13,7 +13,7 @@ API_KEY = "sk-test"
 
 
 @asynccontextmanager
-async def connected_engine(base_url: str, *, idle_s: float = 1.0) -> AsyncGenerator[OpenAIEngine]:
+async def connected_engine(base_url: str, *, idle_s: float = 3.0) -> AsyncGenerator[OpenAIEngine]:
     engine = OpenAIEngine.connect(api_key=API_KEY, base_url=base_url, idle_s=idle_s, connections_max=200)
     try:
         yield engine

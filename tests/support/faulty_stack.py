@@ -90,12 +90,12 @@ class FaultyStack(Stack):
 
     async def wrong(self, part: Part) -> list[str]:
         """Ask for readiness; return what is wrong, nothing when it is ready."""
-        async with httpx.AsyncClient(timeout=10) as http:
+        async with httpx.AsyncClient(timeout=30) as http:
             answer = await http.get(f"{part.url}/health/ready")
         return [] if answer.status_code == 200 else answer.json()["wrong"]
 
     async def is_alive(self, part: Part) -> bool:
-        async with httpx.AsyncClient(timeout=10) as http:
+        async with httpx.AsyncClient(timeout=30) as http:
             return (await http.get(f"{part.url}/health/live")).status_code == 200
 
     async def depth(self, queue_name: str) -> int:

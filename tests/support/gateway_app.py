@@ -119,7 +119,9 @@ def gateway_services(
     """Join the parts as `bootstrap.py` does, with a ledger and a publisher that are easy to look into."""
     clock = clock or FakeClock()
     chosen = gateway_settings(**settings)
-    db, redis = mongo.connect(db_url, service="test"), redis_client.connect(redis_url)
+    db = mongo.connect(db_url, service="test")
+    # One that answers late on a busy machine is not away.
+    redis = redis_client.connect(redis_url, timeout_s=20)
     threads, stored_runs, stopping = ThreadRepository(db), StoredRuns(db), asyncio.Event()
     limits = Limits(
         redis,
@@ -167,8 +169,10 @@ async def gateway_client(services: Services, app: FastAPI | None = None) -> Asyn
     """Speak to the application without a network."""
     transport = httpx.ASGITransport(app or create_app(services))
     async with httpx.AsyncClient(transport=transport, base_url=services.settings.public_origin) as client:
-        yield client
-    await close_services(services)
+        try:
+            yield client
+        finally:
+            await close_services(services)
 
 
 async def close_services(services: Services) -> None:

@@ -14,8 +14,8 @@ from pathlib import Path
 from embedded.ports import free_ports
 
 TESTS = Path(__file__).parents[1]
-READY_WITHIN_S = 30.0
-END_WITHIN_S = 30.0
+READY_WITHIN_S = 90.0
+END_WITHIN_S = 60.0
 _LOOK_EVERY_S = 0.02
 _OUTPUT_SHOWN = 4_000
 

@@ -58,6 +58,6 @@ async def simulated_provider(port: int | None = None) -> AsyncGenerator[Provider
     port = port or free_port()
     async with (
         running("openai-simulator", python("simulators.openai", "--port", str(port)), port=port) as program,
-        httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", trust_env=False) as http,
+        httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", trust_env=False, timeout=30) as http,
     ):
         yield Provider(port, program, http)

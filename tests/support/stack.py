@@ -101,12 +101,12 @@ class Stack:
 
     async def script(self, **behaviour: Any) -> None:
         """Tell the simulator how to answer the next requests."""
-        async with httpx.AsyncClient(base_url=self.simulator_url) as http:
+        async with httpx.AsyncClient(base_url=self.simulator_url, timeout=30) as http:
             (await http.post("/_sim/script", json={"behaviours": [behaviour]})).raise_for_status()
 
     async def journal(self) -> list[dict[str, Any]]:
         """What the simulator did and would bill, one entry a response."""
-        async with httpx.AsyncClient(base_url=self.simulator_url) as http:
+        async with httpx.AsyncClient(base_url=self.simulator_url, timeout=30) as http:
             return (await http.get("/_sim/journal")).json()["responses"]
 
     async def account(self, user_id: str) -> dict[str, Any]:
@@ -119,7 +119,7 @@ class Stack:
 
     async def metric(self, part: Part, name: str, **labels: str) -> float:
         """Add up the samples of a metric that have these labels."""
-        async with httpx.AsyncClient(timeout=10) as http:
+        async with httpx.AsyncClient(timeout=30) as http:
             text = (await http.get(f"{part.url}/metrics")).text
         return sum(
             sample.value

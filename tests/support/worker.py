@@ -154,7 +154,7 @@ class WorkerOnTrial:
 
     async def stream(self, run_id: str) -> list[RunEvent]:
         """What readers find in Redis, once all is written."""
-        await self.writer.settled(timeout_s=10)
+        await self.writer.settled(timeout_s=30)
         return [from_entry(*entry) for entry in await self.redis.xrange(stream_key(run_id)) or ()]  # pyright: ignore[reportArgumentType]
 
 
@@ -168,21 +168,26 @@ def charge_of(worker: WorkerOnTrial) -> tuple[str, TokenUsage, str]:
 @asynccontextmanager
 async def worker_on_trial(db_url: str, redis_url: str) -> AsyncGenerator[WorkerOnTrial]:
     db = mongo.connect(db_url, service="test")
-    redis = redis_client.connect(redis_url)
+    # One that answers late on a busy machine is not away.
+    redis = redis_client.connect(redis_url, timeout_s=20)
     writer = StreamWriter(redis)
-    await ensure_indexes(db, repository.INDEXES)
-    async with background_tasks(writer.run()):
-        yield WorkerOnTrial(db=db, db_url=db_url, redis=redis, writer=writer)
-    await redis.aclose()
-    db.client.close()
+    try:
+        await ensure_indexes(db, repository.INDEXES)
+        async with background_tasks(writer.run()):
+            yield WorkerOnTrial(db=db, db_url=db_url, redis=redis, writer=writer)
+    finally:
+        await redis.aclose()
+        db.client.close()
 
 
 @contextmanager
 def database_away() -> Generator[Database]:
     """A database that does not answer."""
     db = mongo.connect(f"mongodb://127.0.0.1:{free_port()}/none", service="test", timeout_ms=300)
-    yield db
-    db.client.close()
+    try:
+        yield db
+    finally:
+        db.client.close()
 
 
 async def deliver(execute: ExecuteRun, request: RunRequestedV1) -> Outcome:
