@@ -51,7 +51,7 @@ async def publish(broker: Broker, count: int) -> None:
         event = NotificationReceivedV1(
             event_id=f"n{number}", occurred_at=SystemClock().now(), channel="webhook"
         )
-        await broker.publisher.publish(event)
+        await broker.publisher.publish(event, deadline_s=30)
 
 
 def is_braked(queue: topology.Queue) -> bool:

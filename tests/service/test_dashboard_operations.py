@@ -43,7 +43,7 @@ class Letters:
     async def publish(self, count: int) -> None:
         for number in range(count):
             event = NotificationReceivedV1(event_id=f"n{number}", occurred_at=CLOCK.now(), channel="webhook")
-            await self._broker.publisher.publish(event)
+            await self._broker.publisher.publish(event, deadline_s=30)
 
     async def consume(self, *, refuse: bool) -> Any:
         async def handle(delivery: Delivery) -> Outcome:
@@ -65,11 +65,11 @@ class Letters:
             return await letters.depth(NOTIFICATIONS) == count
 
         await until(all_there)
-        await consumer.drain(grace_s=2)
+        await consumer.drain(grace_s=20)
 
 
 async def until(condition: Callable[[], Awaitable[bool]]) -> None:
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(90):
         while not await condition():
             await asyncio.sleep(0.1)
 
@@ -191,20 +191,19 @@ async def test_a_replay_that_breaks_off_names_the_letters_that_were_sent(
     amqp_url: str, db: Database, letters: Letters
 ):
     await letters.refused(4)
-    connection = await aio_pika.connect(amqp_url)
-    publisher = BreaksOff(connection.channel, service="test")
-    box = DeadLetters(connection.channel, publisher)
-    with pytest.raises(Unavailable):
-        await Operations(box, None, OperatorActions(db, CLOCK), CLOCK).replay(QUEUE, None, actor="op")
-    (line,) = await actions(db)
-    assert line["outcome"].startswith("failed")
-    assert line["ids"] == ["n0", "n1"]
+    async with await aio_pika.connect(amqp_url) as connection:
+        publisher = BreaksOff(connection.channel, service="test")
+        box = DeadLetters(connection.channel, publisher)
+        with pytest.raises(Unavailable):
+            await Operations(box, None, OperatorActions(db, CLOCK), CLOCK).replay(QUEUE, None, actor="op")
+        (line,) = await actions(db)
+        assert line["outcome"].startswith("failed")
+        assert line["ids"] == ["n0", "n1"]
 
-    async def given_back() -> bool:
-        return await box.depth(NOTIFICATIONS) == 2
+        async def given_back() -> bool:
+            return await box.depth(NOTIFICATIONS) == 2
 
-    await until(given_back)
-    await connection.close()
+        await until(given_back)
 
 
 async def test_a_letter_that_the_broker_gave_up_on_can_be_replayed(
@@ -214,7 +213,7 @@ async def test_a_letter_that_the_broker_gave_up_on_can_be_replayed(
     channel = await broker._connections["consume"].channel()
     queue = await channel.get_queue(NOTIFICATIONS.name, ensure=False)
     for _ in range(NOTIFICATIONS.delivery_limit + 1):
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while (incoming := await queue.get(fail=False)) is None:
                 await asyncio.sleep(0.05)
         await incoming.reject(requeue=True)
@@ -267,7 +266,7 @@ async def test_depth_consumers_rates_and_the_age_of_the_oldest_are_the_brokers(
         return state is not None and (state.ready, state.unacked, state.consumers) == (0, 0, 1)
 
     await until(emptied)
-    await consumer.drain(grace_s=1)
+    await consumer.drain(grace_s=20)
 
 
 @pytest.fixture

@@ -147,7 +147,7 @@ async def test_operators_never_see_half_of_a_settlement(db_url: str):
 
         async def settle() -> None:
             nonlocal settled
-            while settled < SETTLEMENTS or len(looked) < OPERATORS:
+            while settled < SETTLEMENTS or len(looked) < OPERATORS or len(seen) < 2:
                 clock.pass_s(1)
                 runs = [
                     finished(f"r{settled}.{name}", 10, clock=clock, user_id=name, company=ACME)

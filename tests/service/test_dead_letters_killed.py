@@ -3,7 +3,8 @@
 import asyncio
 import os
 import signal
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import asynccontextmanager
 
 from common.amqp.broker import Broker
 from common.amqp.delivery import DeadLetter, Delivery, Outcome
@@ -57,19 +58,24 @@ async def set_aside(broker: Broker, trial: LedgerOnTrial) -> None:
         await trial.ledger.accounts.place_hold(
             hold_for(run.run_id, TOKENS, user_id=run.user_id, open_holds_max=LETTERS)
         )
-        await broker.publisher.publish(event_of(run))
+        await broker.publisher.publish(event_of(run), deadline_s=30)
 
     async def all_dead() -> bool:
         return await broker.dead_letters().depth(RUN_FINISHED) == LETTERS
 
     await until(all_dead)
-    await consumer.drain(grace_s=5)
+    await consumer.drain(grace_s=20)
 
 
-def replay(amqp_url: str, db_url: str) -> Program:
-    options = ("replay", RUN_FINISHED.name, "--all", "--rate", "100")
+@asynccontextmanager
+async def replay(amqp_url: str, db_url: str, *, per_s: int) -> AsyncGenerator[Program]:
+    options = ("replay", RUN_FINISHED.name, "--all", "--rate", str(per_s))
     env = {**os.environ, "AMQP_URL": amqp_url, "DB_URL": db_url}
-    return Program("replay", python("gateway.dashboard.dead_letters", *options), env=env)
+    program = Program("replay", python("gateway.dashboard.dead_letters", *options), env=env)
+    try:
+        yield program
+    finally:
+        await program.close()
 
 
 async def test_each_is_applied_once_though_the_command_is_killed(amqp_url: str, db_url: str):
@@ -83,19 +89,18 @@ async def test_each_is_applied_once_though_the_command_is_killed(amqp_url: str, 
         async def some_settled() -> bool:
             return len(await trial.rows(kind="usage")) >= LETTERS // 6
 
-        killed = replay(amqp_url, db_url)
-        await until(some_settled)
-        killed.send(signal.SIGKILL)
-        await killed.ended()
-        await killed.close()
+        # So slow that it is at it for a while yet when some of them are settled.
+        async with replay(amqp_url, db_url, per_s=20) as killed:
+            await until(some_settled)
+            killed.send(signal.SIGKILL)
+            await killed.ended()
 
         async def given_back() -> bool:
             return await broker.dead_letters().depth(RUN_FINISHED) > 0
 
         await until(given_back)
-        again = replay(amqp_url, db_url)
-        assert await again.ended(within_s=90) == 0, again.output()
-        await again.close()
+        async with replay(amqp_url, db_url, per_s=100) as again:
+            assert await again.ended(within_s=90) == 0, again.output()
 
         async def all_settled() -> bool:
             return len(await trial.rows(kind="usage")) == LETTERS

@@ -22,14 +22,14 @@ async def llmock() -> AsyncGenerator[httpx.AsyncClient]:
     serve = ("serve", "--host", "127.0.0.1", "--port", str(port), "--stream-chunk-delay-ms", "5")
     async with (
         running("llmock", [str(Path(sys.executable).with_name("llmock")), *serve], port=port),
-        httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", trust_env=False) as client,
+        httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", trust_env=False, timeout=30) as client,
     ):
         yield client
 
 
 @pytest.fixture(scope="module")
 async def engine(llmock: httpx.AsyncClient) -> AsyncGenerator[OpenAIEngine]:
-    async with connected_engine(f"{llmock.base_url}/v1", idle_s=2) as engine:
+    async with connected_engine(f"{llmock.base_url}/v1", idle_s=4) as engine:
         yield engine
 
 

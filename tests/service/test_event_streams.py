@@ -63,8 +63,9 @@ class Wire:
         return RunWriter(self.services.redis, run_id)
 
     async def until_unfollowed(self) -> None:
+        """Wait until nobody follows a run, and no stream counts as open any more."""
         async with asyncio.timeout(20):
-            while self.services.hub.followers:
+            while self.services.hub.followers or await self.services.redis.zcard(f"streams:{{{USER}}}"):
                 await asyncio.sleep(0.02)
 
 
@@ -109,7 +110,9 @@ async def wire(db_url: str, redis_url: str) -> AsyncGenerator[Wire]:
     async with (
         background_tasks(services.hub.run(), services.limits.run()),
         served(services) as url,
-        httpx.AsyncClient(base_url=url, headers=bearer(session_of(services, USER)), trust_env=False) as http,
+        httpx.AsyncClient(
+            base_url=url, headers=bearer(session_of(services, USER)), trust_env=False, timeout=30
+        ) as http,
     ):
         yield Wire(services, http, ledger, publisher, thread)
     await close_services(services)
@@ -126,9 +129,11 @@ async def served(services: Services) -> AsyncGenerator[str]:
     async with asyncio.timeout(20):
         while not server.started:
             await asyncio.sleep(0.01)
-    yield f"http://127.0.0.1:{listening.getsockname()[1]}"
-    server.should_exit = True
-    await serving
+    try:
+        yield f"http://127.0.0.1:{listening.getsockname()[1]}"
+    finally:
+        server.should_exit = True
+        await serving
 
 
 async def test_an_answer_streams_from_the_first_event_to_done(wire: Wire) -> None:
@@ -335,9 +340,7 @@ async def test_a_refusal_is_a_problem_and_not_a_stream(wire: Wire) -> None:
     wire.ledger.available = 0
     response = await wire.http.post("/chat/messages", json={"thread_id": wire.thread.id, "text": "Why?"})
     assert (response.status_code, response.json()["code"]) == (429, "insufficient_balance")
-    async with asyncio.timeout(20):
-        while await wire.services.redis.zcard(f"streams:{{{USER}}}"):
-            await asyncio.sleep(0.02)
+    await wire.until_unfollowed()
 
 
 async def test_silence_is_filled_with_comments(wire: Wire) -> None:
@@ -391,6 +394,6 @@ async def test_a_run_that_is_stopped_says_how_it_ended(wire: Wire) -> None:
 async def test_a_run_that_takes_its_time_to_stop_is_accepted_as_stopping(wire: Wire) -> None:
     async with wire.ask() as blocks:
         run_id = run_of(await anext(blocks))
-        response = await wire.http.post(f"/chat/runs/{run_id}/cancel", timeout=20)
+        response = await wire.http.post(f"/chat/runs/{run_id}/cancel")
     assert (response.status_code, response.json()) == (202, {"run_id": run_id, "status": "active"})
     await wire.until_unfollowed()

@@ -23,9 +23,11 @@ def clock() -> FakeClock:
 
 @asynccontextmanager
 async def limits_on(url: str, clock: FakeClock) -> AsyncGenerator[Limits]:
-    redis = redis_client.connect(url)
-    yield Limits(redis, clock, messages_per_minute=20, streams_per_user=10)
-    await redis.aclose()
+    redis = redis_client.connect(url, timeout_s=20)
+    try:
+        yield Limits(redis, clock, messages_per_minute=20, streams_per_user=10)
+    finally:
+        await redis.aclose()
 
 
 @pytest.fixture
@@ -36,7 +38,7 @@ async def limits(redis_url: str, clock: FakeClock) -> AsyncGenerator[Limits]:
 
 @pytest.fixture
 async def redis(redis_url: str) -> AsyncGenerator[Redis]:
-    redis = redis_client.connect(redis_url)
+    redis = redis_client.connect(redis_url, timeout_s=20)
     yield redis
     await redis.aclose()
 
@@ -63,10 +65,10 @@ async def hold_many(limits: Limits, stack: AsyncExitStack, user_id: str, attempt
     return opened
 
 
-async def hold_and_leave(limits: Limits, user_id: str) -> None:
-    async with limits.open_stream(user_id):
-        pass
-    await asyncio.sleep(0.05)
+async def until_given_back(redis: Redis, user_id: str) -> None:
+    async with asyncio.timeout(20):
+        while await redis.zcard(f"streams:{{{user_id}}}"):
+            await asyncio.sleep(0.01)
 
 
 class TestMessagesPerMinute:
@@ -134,9 +136,7 @@ class TestStreams:
         async with background_tasks(limits.run()), AsyncExitStack() as stack:
             async with AsyncExitStack() as closing:
                 assert await hold_many(limits, closing, "u1", 12) == 10
-            async with asyncio.timeout(5):
-                while await redis.zcard("streams:{u1}"):
-                    await asyncio.sleep(0.01)
+            await until_given_back(redis, "u1")
             assert await hold_many(limits, stack, "u1", 12) == 10
 
     async def test_streams_of_a_killed_gateway_expire(self, limits: Limits, redis_url: str, clock: FakeClock):
@@ -151,9 +151,11 @@ class TestStreams:
         async with AsyncExitStack() as stack, background_tasks(limits.run()):
             await hold_many(limits, stack, "u1", 1)
             for _ in range(10):
-                # Wakes the loop, which looks at the clock.
                 clock.pass_s(10)
-                await hold_and_leave(limits, "u2")
+                # Wakes the loop, which looks at the clock.
+                async with limits.open_stream("u2"):
+                    pass
+                await until_given_back(redis, "u2")
             assert await redis.zcount("streams:{u1}", clock.now().timestamp(), "+inf") == 1
 
     async def test_the_refusal_says_when_to_try_again(self, limits: Limits):

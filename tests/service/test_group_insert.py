@@ -40,6 +40,8 @@ async def test_whoever_gives_up_waiting_does_not_harm_the_others(db: Database):
 async def test_a_failure_is_told_to_everybody_who_waits_and_ends_there(db: Database):
     nowhere = mongo.connect("mongodb://127.0.0.1:1/none", service="test", timeout_ms=200)
     group = GroupInsert(nowhere["rows"])
-    results = await asyncio.gather(*(group.insert({"_id": n}) for n in range(3)), return_exceptions=True)
+    try:
+        results = await asyncio.gather(*(group.insert({"_id": n}) for n in range(3)), return_exceptions=True)
+    finally:
+        nowhere.client.close()
     assert all(isinstance(result, PyMongoError) for result in results)
-    nowhere.client.close()

@@ -25,7 +25,7 @@ SLOW = {"reply_tokens": 40, "tokens_per_s": 100}
 @pytest.fixture
 async def client(provider: Provider) -> AsyncGenerator[AsyncOpenAI]:
     async with AsyncOpenAI(
-        api_key="sk-test", base_url=provider.base_url, max_retries=0, timeout=5
+        api_key="sk-test", base_url=provider.base_url, max_retries=0, timeout=30
     ) as running:
         yield running
 
@@ -93,7 +93,7 @@ class TestFaults:
         await provider.script({"fault": fault, "after_deltas": 3, "reply_tokens": 30, "tokens_per_s": 500})
 
         with pytest.raises(APIConnectionError):
-            await stream(client.with_options(timeout=0.5), metadata={"run_id": "r"})
+            await stream(client.with_options(timeout=2), metadata={"run_id": "r"})
 
         await provider.until("r", "cut")
 
@@ -103,7 +103,7 @@ class TestFaults:
         await provider.script({"fault": "hang", "reply_tokens": 30})
 
         with pytest.raises(APITimeoutError):
-            await stream(client.with_options(timeout=0.3), metadata={"run_id": "r"})
+            await stream(client.with_options(timeout=2), metadata={"run_id": "r"})
 
         assert (await provider.until("r", "completed"))["usage"]["output_tokens"] == 30
 

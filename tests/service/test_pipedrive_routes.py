@@ -11,7 +11,7 @@ import pytest
 
 from common.errors import Unavailable
 from gateway.integration.relay import InboxRelay
-from support.crm import QUOTA, USER_ID, CrmOnTrial, crm_on
+from support.crm import QUOTA, USER_ID, CrmOnTrial, PatientInbox, crm_on
 from support.gateway_app import FakePublisher, bearer, gateway_client, gateway_services, session_of
 from support.ledger import user
 
@@ -32,23 +32,29 @@ async def silent_server() -> AsyncGenerator[int]:
 
     ended = asyncio.Event()
     async with await asyncio.start_server(listen, "127.0.0.1", 0) as server:
-        yield server.sockets[0].getsockname()[1]
-        ended.set()
+        try:
+            yield server.sockets[0].getsockname()[1]
+        finally:
+            ended.set()
 
 
 @asynccontextmanager
 async def queue_running(crm: CrmOnTrial) -> AsyncGenerator[None]:
-    """Let the queue run by itself, as it does in real life."""
+    """Let the queue run by itself, as it does in real life; a busy machine has time to decide."""
+    inbox = crm.services.inbox
+    assert isinstance(inbox, PatientInbox)
 
     async def run() -> None:
         while True:
             await crm.empty_queue()
             await asyncio.sleep(0.01)
 
+    inbox.is_read = True
     task = asyncio.create_task(run())
     try:
         yield
     finally:
+        inbox.is_read = False
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
 

@@ -68,6 +68,12 @@ def text_of(events: list[RunEvent]) -> str:
     return text
 
 
+async def until_asked(engine: ScriptedEngine, *, times: int = 1) -> None:
+    async with asyncio.timeout(20):
+        while engine.runs < times:
+            await asyncio.sleep(0.02)
+
+
 async def test_a_run_is_answered_stored_streamed_and_announced(worker: WorkerOnTrial):
     request = await worker.ask()
     assert await deliver(worker.executor(ScriptedEngine(WHOLE)), request) == Done()
@@ -115,11 +121,9 @@ class TestHandedBack:
         self, worker: WorkerOnTrial
     ):
         request = await worker.ask()
-        driving = asyncio.create_task(
-            deliver(worker.executor(ScriptedEngine([ProviderBusy(BUSY, retry_after_s=30)])), request)
-        )
-        await worker.until_active(request.run_id)
-        await asyncio.sleep(0.2)
+        engine = ScriptedEngine([ProviderBusy(BUSY, retry_after_s=30)])
+        driving = asyncio.create_task(deliver(worker.executor(engine), request))
+        await until_asked(engine)
         driving.cancel()
         await asyncio.wait({driving})
         await worker.db["messages"].update_one(
@@ -135,7 +139,7 @@ class TestHandedBack:
         driving = asyncio.create_task(deliver(worker.executor(engine), request))
         await worker.until_active(request.run_id)
         said.set()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(20):
             while text_of(await worker.stream(request.run_id)) != "half":
                 await asyncio.sleep(0.02)
         driving.cancel()
@@ -225,9 +229,7 @@ class TestTakenOver:
         request = await worker.ask()
         engine = ScriptedEngine([StreamLost()], [asyncio.Event()])
         driving = asyncio.create_task(deliver(worker.executor(engine), request))
-        async with asyncio.timeout(10):
-            while engine.runs < 2:
-                await asyncio.sleep(0.02)
+        await until_asked(engine, times=2)
         assert (await worker.run(request.run_id))["starts"] == 2
         driving.cancel()
         await asyncio.wait({driving})
@@ -300,19 +302,18 @@ class TestLeases:
         slow: Script = [Started("x", background=False), Working(), ending, *WHOLE[1:]]
         engine = ScriptedEngine(slow, WHOLE)
         recovery = Recovery(worker.runs(), worker.executor(engine), every_s=0.01)
-        async with background_tasks(recovery.run()), asyncio.timeout(20):
+        async with background_tasks(recovery.run()), asyncio.timeout(60):
             for number in (1, 2):
                 thread_id = "t_" + str(number) * 32
                 request = (await worker.ask(thread_id=thread_id)).model_copy(update={"thread_id": thread_id})
                 await worker.runs().claim(request, assistant=ASSISTANT.reference, model="sim-1")
                 await worker.forsake(request.run_id)
-                while engine.runs < number:
-                    await asyncio.sleep(0.02)
+                await until_asked(engine, times=number)
             while not worker.announced.events:
                 await asyncio.sleep(0.02)
             assert charge_of(worker)[0] == "completed"
             asyncio.get_running_loop().call_later(0.2, ending.set)
-            await recovery.drain(grace_s=10)
+            await recovery.drain(grace_s=20)
         states = {run["state"] async for run in worker.db["runs"].find()}
         assert states == {"completed"}
 

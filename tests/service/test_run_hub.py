@@ -49,7 +49,7 @@ async def until_listening(redis: Redis, *writers: RunWriter) -> None:
     """Wait until Redis has agreed to tell of these runs."""
     channels = [stream_key(writer.run_id) for writer in writers]
     async with asyncio.timeout(20):
-        while not all([listeners for _, listeners in await redis.pubsub_numsub(*channels)]):
+        while not all(listeners for _, listeners in await redis.pubsub_numsub(*channels)):
             await asyncio.sleep(0.01)
 
 

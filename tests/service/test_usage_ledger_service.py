@@ -51,7 +51,7 @@ class Caller:
         command = OpenAccountV1(
             request_id=new_id("q"), user_id=user_id, user_name="Ada", email=None, company=ACME
         )
-        return await self._rpc.call(command, AccountReply)
+        return await self._rpc.call(command, AccountReply, deadline_s=30)
 
     async def hold(self, run_id: str, tokens: int, *, user_id: str = "u1") -> HoldReply:
         command = PlaceHoldV1(
@@ -63,17 +63,17 @@ class Caller:
             output_tokens_max=1,
             open_holds_max=50,
         )
-        return await self._rpc.call(command, HoldReply)
+        return await self._rpc.call(command, HoldReply, deadline_s=30)
 
     async def release(self, run_id: str) -> AccountReply:
         command = ReleaseHoldV1(request_id=new_id("q"), run_id=run_id, user_id="u1")
-        return await self._rpc.call(command, AccountReply)
+        return await self._rpc.call(command, AccountReply, deadline_s=30)
 
     async def adjust(self, balance: int) -> AccountReply:
         command = AdjustAccountV1(
             request_id=new_id("q"), user_id="u1", actor="op", reason="test", token_balance=balance
         )
-        return await self._rpc.call(command, AccountReply)
+        return await self._rpc.call(command, AccountReply, deadline_s=30)
 
     async def finish(self, run_id: str, tokens: int) -> None:
         event = RunFinishedV1(
@@ -90,14 +90,14 @@ class Caller:
             assistant="a@1",
             attempt=1,
         )
-        await self.broker.publisher.publish(event)
+        await self.broker.publisher.publish(event, deadline_s=30)
 
     async def count(self, collection: str, **match: object) -> int:
         return await self.db[collection].count_documents(match)
 
 
 async def until(condition: Callable[[], Awaitable[bool]]) -> None:
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while not await condition():
             await asyncio.sleep(0.05)
 
@@ -114,10 +114,12 @@ async def a_caller(settings: Settings) -> AsyncGenerator[Caller]:
     async with Broker(settings.amqp_url, service="test") as broker:
         db = connect(settings.db_url, service="test")
         caller = Caller(broker, db)
-        await caller.open()
-        yield caller
-        await broker.drain(grace_s=2)
-        db.client.close()
+        try:
+            await caller.open()
+            yield caller
+            await broker.drain(grace_s=20)
+        finally:
+            db.client.close()
 
 
 async def test_a_run_from_hold_to_settlement(settings: Settings):

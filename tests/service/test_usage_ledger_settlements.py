@@ -206,14 +206,14 @@ class TestDeadWriter:
 
     @pytest.mark.usefixtures("dead")
     async def test_whoever_is_kept_out_by_it_ends_it(self, trial: LedgerOnTrial, clock: FakeClock):
-        async with asyncio.timeout(15):
+        async with asyncio.timeout(30):
             await trial.ledger.settlements.book([finished("r1", 10, clock=clock)])
         assert (await trial.account())["balance"] == 990
 
     @pytest.mark.usefixtures("dead")
     async def test_whoever_starts_ends_it(self, trial: LedgerOnTrial):
         await trial.ledger.writers[0].end_others()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             await trial.ledger.accounts.place_hold(hold_for("r1"))
 
 

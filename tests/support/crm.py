@@ -6,7 +6,7 @@ list that the test may empty in any order.
 
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from random import Random
 from typing import Any, TypeVar
 
@@ -18,10 +18,13 @@ from common.amqp.delivery import Delivery
 from common.errors import Unavailable
 from common.events.envelope import Command, Event
 from common.events.ledger import BalanceChangedV1, SetQuotaV1
+from common.integration_inbox import InboxRow
+from common.mongo.client import Document
 from common.mongo.indexes import ensure_indexes
 from gateway.app import create_app
 from gateway.context import Services
 from gateway.integration.inbox import INDEXES as INBOX_INDEXES
+from gateway.integration.inbox import Inbox
 from gateway.integration.relay import InboxRelay
 from pipedrive_sync.commands.setup import Setup
 from pipedrive_sync.parts import Api, Parts, build_client, build_parts
@@ -194,6 +197,19 @@ class CrmOnTrial:
         await self.settle()
 
 
+class PatientInbox(Inbox):
+    """Stores however long the database takes. While `is_read`, what becomes of a row is waited for."""
+
+    is_read = False
+
+    async def add(self, row: InboxRow) -> None:
+        await self._store(row)
+        self._arrived.set()
+
+    async def decision(self, row_id: str, *, within_s: float) -> Document | None:
+        return await super().decision(row_id, within_s=30 if self.is_read else within_s)
+
+
 class Switch(httpx.AsyncBaseTransport):
     """The way from the CRM to the gateway. `is_down`: nobody answers."""
 
@@ -214,6 +230,7 @@ async def crm_on(
     """Run all of it on a database; `settings` are those of pipedrive-sync."""
     clock = FakeClock()
     services = gateway_services(clock=clock, db_url=db_url, int_user=USER, int_password=PASSWORD)
+    services = replace(services, inbox=PatientInbox(services.db))
     app = create_app(services)
     receiver = Switch(httpx.ASGITransport(app))
     simulator = Simulator(clock, transport=receiver, **(limits or {}))

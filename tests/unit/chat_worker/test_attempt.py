@@ -215,7 +215,7 @@ async def test_the_response_id_is_stored_before_any_text_is_shown():
 async def stopped_while(attempt: Attempt, reached: asyncio.Event) -> None:
     """Stop an attempt at a known place, as its user does."""
     driving = asyncio.create_task(attempt.drive())
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         await reached.wait()
     driving.cancel()
     await asyncio.wait({driving})

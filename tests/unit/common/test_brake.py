@@ -58,7 +58,7 @@ async def test_one_after_the_other_is_tried_and_a_success_lets_all_go_on():
     handled = Handled(brake)
     await asyncio.gather(*(handled.one(FAILED) for _ in range(4)))
     assert (handled.at_once_max, brake.is_on) == (1, True)
-    await asyncio.gather(handled.one(HANDLED), *(handled.one(FAILED, lasts_s=0.01) for _ in range(4)))
+    await asyncio.gather(handled.one(HANDLED), *(handled.one(FAILED, lasts_s=0.5) for _ in range(4)))
     assert (handled.at_once_max, brake.is_on) == (4, False)
 
 

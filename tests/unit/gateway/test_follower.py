@@ -87,7 +87,7 @@ def follow(sources: FakeSources, *, after: int = 0, may_be_stored: bool = True) 
 
 
 async def soon(awaitable: Awaitable[T]) -> T:
-    async with asyncio.timeout(1):
+    async with asyncio.timeout(20):
         return await awaitable
 
 
