@@ -101,7 +101,7 @@ async def test_a_balance_for_seven_starts_seven_of_a_hundred(db_url: str, amqp_u
         await first.open()
         threads = [await first.new_thread() for _ in range(100)]
         # No run ends before the last send is decided: what it leaves of its hold could be spent again.
-        text = sim("the same for all", reply_tokens=30, first_token_delay_s=30)
+        text = sim("the same for all", reply_tokens=30, first_token_delay_s=60)
         hold = await hold_of(stack, text)
         await set_balance(stack, "u1", 7 * hold)
 
@@ -147,7 +147,7 @@ async def set_balance(stack: Stack, user_id: str, tokens: int) -> None:
             reason="test",
             token_balance=tokens,
         )
-        await client.call(command, AccountReply)
+        await client.call(command, AccountReply, deadline_s=30)
 
 
 async def test_a_message_sent_twice_is_one_run(stack: Stack, me: str):
@@ -199,11 +199,13 @@ async def test_a_stopped_run_keeps_its_text_and_is_charged(stack: Stack, me: str
     user = stack.client(me)
     thread_id = (await user.open())["thread"]["id"]
     answer = Answer()
-    async for event in user.send(thread_id, sim(reply_tokens=300, tokens_per_s=50)):
+    async for event in user.send(thread_id, sim(reply_tokens=300, tokens_per_s=20)):
         answer.events.append(event)
         if event.kind == "delta" and len(answer.events) == 6:
             response = await user.http.post(f"/chat/runs/{answer.run_id}/cancel")
-            assert (response.status_code, response.json()["status"]) == (200, "cancelled")
+            assert response.status_code in (200, 202)
+    response = await user.http.post(f"/chat/runs/{answer.run_id}/cancel")
+    assert (response.status_code, response.json()["status"]) == (200, "cancelled")
     assert answer.status == "cancelled"
     assert answer.text
     assert answer.text == await stored_text(user, thread_id)
@@ -225,7 +227,7 @@ async def test_a_stopped_run_that_the_provider_keeps_is_stopped_there_and_charge
         user = stack.client("u1")
         thread_id = (await user.open())["thread"]["id"]
         answer = Answer()
-        text = sim(reply_tokens=300, tokens_per_s=50, usage_when_cancelled=told)
+        text = sim(reply_tokens=300, tokens_per_s=20, usage_when_cancelled=told)
         async for event in user.send(thread_id, text):
             answer.events.append(event)
             if event.kind == "delta" and len(answer.events) == 6:
@@ -259,7 +261,7 @@ async def test_a_closed_tab_does_not_stop_the_answer(stack: Stack, me: str):
 async def test_a_thread_that_is_answering_takes_no_second_message(stack: Stack, me: str):
     user = stack.client(me)
     thread_id = (await user.open())["thread"]["id"]
-    stream = user.send(thread_id, sim(reply_tokens=60, tokens_per_s=40))
+    stream = user.send(thread_id, sim(reply_tokens=60, tokens_per_s=6))
     await anext(stream)
     with pytest.raises(httpx.HTTPStatusError) as refusal:
         await user.ask(thread_id, "me too")
@@ -285,7 +287,7 @@ async def test_forged_expired_and_foreign_sessions_see_nothing(stack: Stack, me:
     thread_id = (await owner.open())["thread"]["id"]
     answer = await owner.ask(thread_id, sim("private", reply="private answer"))
     paths = ["/chat/thread", f"/chat/threads/{thread_id}", f"/chat/runs/{answer.run_id}/events"]
-    async with httpx.AsyncClient(base_url=stack.gateways[0].url) as http:
+    async with httpx.AsyncClient(base_url=stack.gateways[0].url, timeout=30) as http:
         for name, token in bad_sessions().items():
             for path in paths:
                 response = await http.get(path, headers={"Authorization": f"Bearer {token}"} if token else {})

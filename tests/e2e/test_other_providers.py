@@ -47,7 +47,7 @@ def me() -> str:
 
 
 async def misbehave(llmock_url: str, *behaviors: dict[str, object]) -> None:
-    async with httpx.AsyncClient(base_url=llmock_url) as http:
+    async with httpx.AsyncClient(base_url=llmock_url, timeout=30) as http:
         (await http.post("/_llmock/scenario", json={"behaviors": list(behaviors)})).raise_for_status()
 
 

@@ -58,7 +58,7 @@ async def test_a_quota_set_in_pipedrive_is_the_balance_in_the_open_chat(
     person = await pipedrive.person("Ann Lee", email=f"{me.upper()}@example.com")
     for quota in (before + 1_000, before + 2_000, before * 50):
         await pipedrive.edit([person], QUOTA, quota)
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while (await user.open())["user"]["token_balance"] != quota:
                 await asyncio.sleep(0.02)
     rows = await stack.db["transactions"].find({"user_id": me, "kind": "quota"}).to_list(None)
@@ -70,7 +70,7 @@ async def test_an_open_page_is_told_of_a_quota_without_asking(stack: Stack, pipe
     user = stack.client(me, email=f"{me}@example.com", name="Cat")
     balance = (await user.open())["user"]["token_balance"]
     person = await pipedrive.person("Cat Poe", email=f"{me}@example.com")
-    async with user.http.stream("GET", "/chat/account/events") as answer, asyncio.timeout(30):
+    async with user.http.stream("GET", "/chat/account/events") as answer, asyncio.timeout(60):
         told = (
             orjson.loads(line.removeprefix("data: "))["token_balance"]
             async for line in answer.aiter_lines()
@@ -86,14 +86,14 @@ async def test_an_open_page_is_told_of_a_quota_without_asking(stack: Stack, pipe
 async def test_what_is_used_in_the_chat_is_shown_in_pipedrive(stack: Stack, pipedrive: Pipedrive, me: str):
     person = await pipedrive.person("Bob", {USER_ID: me, QUOTA: 5_000})
     user = stack.client(me)
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while (await user.open())["user"]["token_balance"] != 5_000:
             await asyncio.sleep(0.1)
     thread_id = (await user.open())["thread"]["id"]
     await user.ask(thread_id, sim(reply_tokens=50))
     await stack.drained()
     account = await stack.account(me)
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while (shown := await pipedrive.shown(person))[USED] in {None, 0}:
             await asyncio.sleep(0.1)
     assert (shown[USED], shown[BALANCE]) == (5_000 - account["balance"], account["balance"])
@@ -101,8 +101,14 @@ async def test_what_is_used_in_the_chat_is_shown_in_pipedrive(stack: Stack, pipe
 
 
 async def test_tokens_set_by_the_main_application_are_applied_in_the_answer(stack: Stack, me: str):
-    async with httpx.AsyncClient(base_url=stack.gateways[0].url, auth=INTEGRATION) as http:
-        answer = await http.post("/int/tokens", params={"id": me, "quota": "50 000"}, json={"int": {}})
+    path, body = f"/int/tokens?id={me}&quota=50%20000", {"int": {"event_id": me}}
+    async with (
+        httpx.AsyncClient(base_url=stack.gateways[0].url, auth=INTEGRATION, timeout=30) as http,
+        asyncio.timeout(60),
+    ):
+        # On a busy machine it may be accepted first; the same call again tells what became of it.
+        while (answer := await http.post(path, json=body)).status_code == 202:
+            await asyncio.sleep(0.1)
         assert answer.json() == {
             "status": "applied",
             "user_id": me,
@@ -114,12 +120,13 @@ async def test_tokens_set_by_the_main_application_are_applied_in_the_answer(stac
 
 async def test_forged_calls_change_nothing(stack: Stack, me: str):
     await stack.client(me).open()
-    before = await stack.db["int_inbox"].count_documents({})
-    async with httpx.AsyncClient(base_url=stack.gateways[0].url) as http:
+    # Not those that Pipedrive tells of what was shown there, which may come at any time.
+    forged = {"$or": [{"user_ref": me}, {"body": "{}"}]}
+    async with httpx.AsyncClient(base_url=stack.gateways[0].url, timeout=30) as http:
         for auth in (httpx.BasicAuth("pipedrive", "wrong"), httpx.BasicAuth("", ""), httpx.Auth()):
             for path in (f"/int/tokens?id={me}&quota=1", "/int/pipedrive/webhooks"):
                 assert (await http.post(path, json={}, auth=auth)).status_code == 401
-    assert await stack.db["int_inbox"].count_documents({}) == before
+    assert await stack.db["int_inbox"].count_documents(forged) == 0
     assert await stack.db["transactions"].count_documents({"user_id": me}) == 1
 
 

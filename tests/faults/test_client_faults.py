@@ -5,7 +5,7 @@ import signal
 import socket
 from collections import Counter
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 
 import httpx
 import psutil
@@ -52,18 +52,19 @@ async def at_both_gateways(product: FaultyStack) -> list[ChatClient]:
     return clients
 
 
+@pytest.mark.timeout(600)
 async def test_f11_two_hundred_streams_outlive_their_gateway(product: FaultyStack):
     users = [await at_both_gateways(product) for _ in range(10)]
-    begun: set[str] = set()
+    begun: dict[str, Reading] = {}
     asking: list[asyncio.Task[Reading]] = []
 
     def on_event(reading: Reading) -> None:
         if reading.text:
-            begun.add(reading.run_id)
+            begun[reading.run_id] = reading
 
     async def ask(number: int) -> Reading:
         clients = users[number % len(users)]
-        text = sim(f"question {number}", reply_tokens=200, delta_tokens=5, tokens_per_s=4)
+        text = sim(f"question {number}", reply_tokens=200, delta_tokens=5, tokens_per_s=3)
         thread_id = await clients[0].new_thread()
         return await ask_patiently(
             clients, thread_id, text, client_message_id=f"c-{number}", on_event=on_event
@@ -77,12 +78,19 @@ async def test_f11_two_hundred_streams_outlive_their_gateway(product: FaultyStac
                 await asyncio.sleep(0.02)
     [doomed, _] = product.gateways
     doomed.program.send(signal.SIGKILL)
+    # All but those that a slow machine has read to the end by now, or sent to the other gateway.
+    cut = {
+        run_id: reading.connections
+        for run_id, reading in begun.items()
+        if reading.status is None and reading.connections % 2
+    }
     await doomed.program.ended()
     readings = await asyncio.gather(*asking)
     await doomed.restart()
     assert {(reading.status, reading.text) for reading in readings} == {("completed", tokens(200))}
     assert [reading.run_id for reading in readings if not reading.is_whole] == []
-    assert {reading.connections for reading in readings} == {2}
+    assert len(cut) > 100
+    assert [run_id for run_id, before in cut.items() if begun[run_id].connections == before] == []
     assert len({reading.run_id for reading in readings}) == 200
     stored = product.db["runs"].find({"_id": {"$in": [reading.run_id for reading in readings]}}, {"text": 1})
     assert [run["text"] async for run in stored] == [tokens(200)] * 200
@@ -113,10 +121,9 @@ async def test_f12_a_hundred_clients_that_read_next_to_nothing_cost_no_memory_an
 ):
     [gateway, _] = product.gateways
     reader = product.client(USER)
-    async with run_written_by_hand(product, reader) as writer:
+    async with AsyncExitStack() as here, run_written_by_hand(product, reader) as writer:
         reading = asyncio.create_task(reader.replay(writer.run_id))
-        lazy = [lazy_reader(gateway.port, writer.run_id, reader.token) for _ in range(100)]
-        slow = [asyncio.create_task(read_a_byte_a_second(client)) for client in lazy[:50]]
+        lazy = await here.enter_async_context(lazy_readers(gateway.port, writer.run_id, reader.token))
 
         async def streams_are(count: int) -> bool:
             return await product.metric(gateway, "chat_streams_open") == count
@@ -132,15 +139,25 @@ async def test_f12_a_hundred_clients_that_read_next_to_nothing_cost_no_memory_an
         peak = max(peak, process.memory_info().rss)
         await writer.finish()
         answer = await reading
-    for task in slow:
-        task.cancel()
-    await asyncio.gather(*slow, return_exceptions=True)
-    for client in lazy:
-        client.close()
     assert answer.text == "x" * 2_048 * PIECES
     # Beside them are the answer itself, and the one who reads it all.
     assert peak - before < MIB * len(lazy) / 10 + 3 * len(answer.text)
     await product.settled()
+
+
+@asynccontextmanager
+async def lazy_readers(port: int, run_id: str, token: str) -> AsyncGenerator[list[socket.socket]]:
+    """Have a hundred of them, half of whom read a byte a second."""
+    lazy = [lazy_reader(port, run_id, token) for _ in range(100)]
+    slow = [asyncio.create_task(read_a_byte_a_second(client)) for client in lazy[:50]]
+    try:
+        yield lazy
+    finally:
+        for task in slow:
+            task.cancel()
+        await asyncio.gather(*slow, return_exceptions=True)
+        for client in lazy:
+            client.close()
 
 
 def lazy_reader(port: int, run_id: str, token: str) -> socket.socket:
@@ -162,16 +179,25 @@ async def test_f24_of_fifty_messages_to_one_thread_at_two_gateways_one_starts(pr
     clients = await at_both_gateways(product)
     thread_id = await clients[0].new_thread()
 
+    # It is being answered until the last one is refused.
+    text = sim(reply_tokens=60, tokens_per_s=2)
+
     async def send(number: int) -> str:
-        try:
-            answer = await clients[number % 2].ask(thread_id, sim(reply_tokens=60, tokens_per_s=10))
-        except httpx.HTTPStatusError as refusal:
-            return refusal.response.json()["code"]
-        return answer.status or ""
+        while True:
+            try:
+                answer = await clients[number % 2].ask(thread_id, text, client_message_id=f"c-{number}")
+            except httpx.HTTPStatusError as refusal:
+                if refusal.response.status_code == 503:
+                    # Told to come back: as a browser does, with the same message.
+                    await asyncio.sleep(int(refusal.response.headers["retry-after"]))
+                    continue
+                return refusal.response.json()["code"]
+            return answer.status or ""
 
     assert Counter(await asyncio.gather(*map(send, range(50)))) == {"completed": 1, "thread_busy": 49}
     await product.settled()
-    assert len(await booked_tokens(product, clients[0].user_id)) == 1
+    # A message that was refused for the moment may have a run that cost nothing.
+    assert len([cost for cost in await booked_tokens(product, clients[0].user_id) if cost]) == 1
 
 
 async def test_f24_one_message_sent_fifty_times_at_two_gateways_is_one_run(product: FaultyStack):
@@ -190,7 +216,7 @@ async def test_f24_one_message_sent_fifty_times_at_two_gateways_is_one_run(produ
     assert len(await booked_tokens(product, clients[0].user_id)) == 1
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 async def test_f27_everything_restarts_in_turn_under_fifty_streams_and_no_answer_fails(product: FaultyStack):
     """Sixty users send one message after the other, so that fifty streams are open at any time."""
     users = [await at_both_gateways(product) for _ in range(60)]
@@ -211,12 +237,14 @@ async def test_f27_everything_restarts_in_turn_under_fifty_streams_and_no_answer
         return sum([await product.metric(part, "chat_streams_open") for part in product.gateways]) >= 50
 
     asking = asyncio.gather(*map(keep_asking, users))
-    for part in [*product.gateways, *product.workers, *product.ledgers]:
-        await product.until(fifty_are_open)
-        part.program.send(signal.SIGTERM)
-        assert await part.program.ended(within_s=60) == 0
-        await part.restart()
-    over.set()
+    try:
+        for part in [*product.gateways, *product.workers, *product.ledgers]:
+            await product.until(fifty_are_open)
+            part.program.send(signal.SIGTERM)
+            assert await part.program.ended(within_s=60) == 0
+            await part.restart()
+    finally:
+        over.set()
     readings = [reading for of_user in await asking for reading in of_user]
     await product.settled()
     rows = await product.usage_rows(run_id={"$in": [reading.run_id for reading in readings]})

@@ -30,7 +30,7 @@ async def lose_message(amqp_url: str, queue: topology.Queue) -> None:
     """Take the next message out of a queue, once it is there."""
     async with await aio_pika.connect(amqp_url) as connection:
         found = await (await connection.channel()).get_queue(queue.name)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while (message := await found.get(fail=False)) is None:
                 await asyncio.sleep(0.1)
         await message.ack()
@@ -41,7 +41,7 @@ async def provider_calls(stack: Stack, run_id: str) -> int:
 
 
 async def end_of_crash(part: Part) -> None:
-    assert await part.program.ended(within_s=30) == -signal.SIGKILL
+    assert await part.program.ended(within_s=60) == -signal.SIGKILL
 
 
 async def settled_once(stack: Stack, run_id: str) -> dict[str, Any]:
@@ -55,8 +55,8 @@ async def settled_once(stack: Stack, run_id: str) -> dict[str, Any]:
 
 
 WORKER_KILLED: dict[str, dict[str, Any]] = {
-    "before the first chunk": {"first_token_delay_s": 3.0, "reply_tokens": 20},
-    "in the middle": {"reply_tokens": 200, "tokens_per_s": 50},
+    "before the first chunk": {"first_token_delay_s": 10.0, "reply_tokens": 20},
+    "in the middle": {"reply_tokens": 200, "tokens_per_s": 20},
 }
 
 

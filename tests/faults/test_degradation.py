@@ -283,7 +283,7 @@ async def test_f19_however_the_provider_fails_the_run_ends_and_its_hold_is_close
 
     readings = await asyncio.gather(*(ask(behaviour) for behaviour, *_ in PROVIDER_FAULTS.values()))
     await product.settled()
-    async with httpx.AsyncClient(base_url=product.simulator_url) as http:
+    async with httpx.AsyncClient(base_url=product.simulator_url, timeout=30) as http:
         posts = (await http.get("/_sim/journal")).json()["posts"]
     found: dict[str, tuple[str | None, int, bool]] = {}
     for name, reading in zip(PROVIDER_FAULTS, readings, strict=True):

@@ -53,5 +53,7 @@ async def judged(description: Path) -> AsyncGenerator[Judged]:
 @pytest.fixture
 async def control(judged: Judged) -> AsyncGenerator[httpx.AsyncClient]:
     """The simulator's own controls."""
-    async with httpx.AsyncClient(base_url=judged.simulator_url, headers={"x-api-token": TOKEN}) as client:
+    async with httpx.AsyncClient(
+        base_url=judged.simulator_url, headers={"x-api-token": TOKEN}, timeout=30
+    ) as client:
         yield client

@@ -45,10 +45,10 @@ async def client(judged: Judged, db_url: str):
     db = mongo.connect(db_url, service="test")
     transport = ThroughPrism(judged)
     base_url, headers = f"{judged.simulator_url}/api/", {"x-api-token": TOKEN}
-    async with httpx.AsyncClient(transport=transport, base_url=base_url, headers=headers) as http:
+    async with httpx.AsyncClient(transport=transport, base_url=base_url, headers=headers, timeout=30) as http:
         yield build_client(settings, http, Cursors(db), SystemClock())
-        assert transport.passed > 0
     db.client.close()
+    assert transport.passed > 0
 
 
 async def test_pipedrives_own_client_finds_in_the_simulator_what_it_expects(judged: Judged):

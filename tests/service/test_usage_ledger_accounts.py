@@ -92,7 +92,7 @@ async def test_a_process_whose_clock_is_wrong_goes_by_the_time_of_the_database(t
     await by_itself.refresh()
     long_ago = DatabaseClock(trial.db, FakeClock(SystemClock().now() - timedelta(days=3)))
     await long_ago.refresh()
-    assert abs(long_ago.now() - by_itself.now()) < timedelta(seconds=5)
+    assert abs(long_ago.now() - by_itself.now()) < timedelta(minutes=1)
 
 
 class TestHolds:

@@ -35,7 +35,7 @@ from support.processes import free_port
 from support.run_writer import NOW, THREAD, USER, message_row
 from support.scripted_engine import Script, ScriptedEngine
 
-LEASE_S = 5.0
+LEASE_S = 30.0
 ASSISTANT = Assistant(
     id="test",
     version=1,
