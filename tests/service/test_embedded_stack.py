@@ -4,7 +4,8 @@ import asyncio
 import os
 import signal
 import tempfile
-from collections.abc import Callable, Generator
+from collections.abc import AsyncGenerator, Callable, Generator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -86,8 +87,10 @@ async def test_it_outlives_its_parts_and_its_own_death_and_keeps_its_data(start:
 async def test_the_printed_links_lead_to_an_answer_of_the_real_model_and_to_the_dashboard(start: Start):
     run = start()
     running = await run.until_ready()
-    user, operator = [await signed_in_by(await run.printed(line)) for line in ("as a user", "as an operator")]
-    async with user, operator:
+    async with (
+        signed_in_by(await run.printed("as a user")) as user,
+        signed_in_by(await run.printed("as an operator")) as operator,
+    ):
         thread_id = (await user.open())["thread"]["id"]
         answer = await user.ask(thread_id, "What is the capital of France?")
         assert answer.status in {"completed", "incomplete"}
@@ -110,15 +113,16 @@ async def test_the_printed_links_lead_to_an_answer_of_the_real_model_and_to_the_
     assert await run.end() == 0
 
 
-async def signed_in_by(link: str) -> ChatClient:
+@asynccontextmanager
+async def signed_in_by(link: str) -> AsyncGenerator[ChatClient]:
     """Open a sign-in link as the app does: the token becomes the cookie."""
     page, _, token = link.partition("?s=")
-    client = ChatClient(page, "", token=token)
-    shown = await client.http.get(link)
-    assert (shown.status_code, shown.headers["content-type"]) == (200, "text/html; charset=utf-8")
-    (await client.http.post("/chat/session")).raise_for_status()
-    del client.http.headers["Authorization"]
-    return client
+    async with ChatClient(page, "", token=token) as client:
+        shown = await client.http.get(link)
+        assert (shown.status_code, shown.headers["content-type"]) == (200, "text/html; charset=utf-8")
+        (await client.http.post("/chat/session")).raise_for_status()
+        del client.http.headers["Authorization"]
+        yield client
 
 
 async def only_usage_row(running: RunFile) -> dict[str, Any]:
