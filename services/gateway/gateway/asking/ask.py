@@ -124,7 +124,7 @@ class Ask:
         return await self._ask(sent, until_s=until_s, is_counted=True)
 
     def see_to(self, message: UserMessage, session: Session) -> None:
-        """Ask for the message's run until somebody has begun it: whoever was to do so may have been killed.
+        """Ask for the message's run until the queue has it: whoever was to do so may have been killed.
 
         For whoever follows a run that no worker has claimed. Once more does no harm.
         """
@@ -213,14 +213,14 @@ class Ask:
         """Ask for a run that nobody has begun. False: it is to be looked at again."""
         run_id, user_id, now = message.run_id, message.user_id, self.clock.now()
         try:
-            if await self._is_claimed(message) or not await self.threads.awaits_claim(
+            if await self._is_claimed(message) or not await self.threads.awaits_request(
                 run_id, user_id, now=now
             ):
                 return True
             if not await self.threads.mark_asked_again(
                 run_id, user_id, now=now, before=now - _ASKED_AGAIN_AFTER
             ):
-                # Somebody else has asked. Unless the queue has it, that one may yet fail, or be killed.
+                # Somebody else has asked a moment ago, and may yet fail, or be killed.
                 return False
             thread = await self.threads.find_thread(user_id, message.thread_id)
             if thread is None or thread.last_run_id != run_id:

@@ -109,6 +109,13 @@ class ThreadRepository:
         message = await self._messages.find_one({"run_id": run_id, "user_id": user_id}, {"claim_until": 1})
         return message is not None and message["claim_until"] > now
 
+    async def awaits_request(self, run_id: str, user_id: str, *, now: datetime) -> bool:
+        """Tell whether a run that is not stored is to be asked for yet, as far as anybody knows."""
+        message = await self._messages.find_one(
+            {"run_id": run_id, "user_id": user_id, "asked_at": {"$ne": None}}, {"claim_until": 1}
+        )
+        return message is not None and message["claim_until"] > now
+
     async def mark_asked_again(self, run_id: str, user_id: str, *, now: datetime, before: datetime) -> bool:
         """Note that the run is asked for once more.
 
