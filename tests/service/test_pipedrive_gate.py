@@ -3,12 +3,11 @@
 import asyncio
 from collections.abc import AsyncGenerator
 
-import httpx
 import pytest
 
 from common.metrics import CRM_PAUSED
 from pipedrive_sync.pipedrive.client import PipedriveClient
-from pipedrive_sync.pipedrive.gate import Gate, PipedriveAway
+from pipedrive_sync.pipedrive.gate import PipedriveAway
 from simulators.pipedrive.faults import ApiFault
 from support.crm import QUOTA, USER_ID, CrmOnTrial, crm_on
 
@@ -66,19 +65,29 @@ async def test_people_to_be_looked_at_stay_due_while_pipedrive_is_away(crm: CrmO
 
 
 async def test_a_call_that_never_reached_pipedrive_is_not_paid_for(crm: CrmOnTrial):
-    def refuse(request: httpx.Request) -> httpx.Response:
-        raise httpx.ConnectError("refused", request=request)
+    spent = await crm.api.client.gate.spent_today()
+    crm.to_pipedrive.is_down = True
+    assert not await ask(crm.api.client)
+    assert await crm.api.client.gate.spent_today() == spent
 
-    gate = crm.api.client.gate
-    spent = await gate.spent_today()
-    async with httpx.AsyncClient(
-        transport=httpx.MockTransport(refuse), base_url="http://x.test/api/"
-    ) as http:
-        cut_off = Gate(
-            http, crm.parts.stores.cursors, crm.clock, budget=gate._budget, burst=20, zone=gate._zone
-        )
-        assert not await ask(PipedriveClient(cut_off, crm.clock))
-    assert await gate.spent_today() == spent
+
+async def test_a_connection_that_ends_before_the_answer_is_replaced_once(crm: CrmOnTrial):
+    """As one does that was idle for just as long as a server keeps it."""
+    crm.to_pipedrive.cuts = 1
+    assert await ask(crm.api.client)
+    crm.to_pipedrive.cuts = 3
+    assert not await ask(crm.api.client)
+    assert crm.to_pipedrive.cuts == 1
+    # Pipedrive fails, then, and is left alone for a while.
+    assert not await ask(crm.api.client)
+    assert crm.to_pipedrive.cuts == 1
+
+
+async def test_what_would_be_made_twice_is_not_sent_again(crm: CrmOnTrial):
+    crm.to_pipedrive.cuts = 2
+    with pytest.raises(PipedriveAway):
+        await crm.api.client.add_field("x", "double")
+    assert crm.to_pipedrive.cuts == 1
 
 
 async def test_too_fast_holds_back_all_calls(crm: CrmOnTrial):

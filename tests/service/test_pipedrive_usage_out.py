@@ -94,6 +94,18 @@ async def test_exhaustion_does_not_wait_for_the_interval(crm: CrmOnTrial):
     assert crm.shown(person, BALANCE) == -100
 
 
+@pytest.mark.parametrize("way", [{"is_down": True}, {"cuts": 1}])
+async def test_a_way_to_pipedrive_that_fails_for_a_moment_delays_nobody(crm: CrmOnTrial, way: dict[str, Any]):
+    [person] = await people(crm, 1)
+    await use(crm, "u0", FULL, "r1")
+    for name, value in way.items():
+        setattr(crm.to_pipedrive, name, value)
+    await crm.pass_time(5, step_s=1)
+    crm.to_pipedrive.is_down = False
+    await crm.pass_time(20, step_s=1)
+    assert (crm.shown(person, USED), crm.shown(person, BALANCE)) == (FULL, 0)
+
+
 async def test_a_lost_event_is_found_by_catching_up(crm: CrmOnTrial):
     [person] = await people(crm, 1)
     await use(crm, "u0", 700, "r1")

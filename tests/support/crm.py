@@ -82,6 +82,7 @@ class CrmOnTrial:
     http: httpx.AsyncClient
     """Speaks to the gateway with the credentials of the integration."""
     receiver: "Switch"
+    to_pipedrive: "Switch"
     app: FastAPI
     """The gateway's application."""
     random: Random = field(default_factory=lambda: Random(7))
@@ -211,15 +212,19 @@ class PatientInbox(Inbox):
 
 
 class Switch(httpx.AsyncBaseTransport):
-    """The way from the CRM to the gateway. `is_down`: nobody answers."""
+    """A way between Pipedrive and us. `is_down`: nobody answers. `cuts`: so many connections end first."""
 
     def __init__(self, inner: httpx.AsyncBaseTransport) -> None:
         self._inner = inner
         self.is_down = False
+        self.cuts = 0
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         if self.is_down:
             raise httpx.ConnectError("down", request=request)
+        if self.cuts:
+            self.cuts -= 1
+            raise httpx.RemoteProtocolError("cut", request=request)
         return await self._inner.handle_async_request(request)
 
 
@@ -234,6 +239,7 @@ async def crm_on(
     app = create_app(services)
     receiver = Switch(httpx.ASGITransport(app))
     simulator = Simulator(clock, transport=receiver, **(limits or {}))
+    to_pipedrive = Switch(httpx.ASGITransport(create_pipedrive(simulator)))
     chosen = Settings.model_validate(
         {
             "pipedrive_token": TOKEN,
@@ -250,7 +256,7 @@ async def crm_on(
     async with (
         ledger_on(db_url, clock=clock) as ledger,
         httpx.AsyncClient(
-            transport=httpx.ASGITransport(create_pipedrive(simulator)),
+            transport=to_pipedrive,
             base_url="http://pipedrive.test/api/",
             headers={"x-api-token": chosen.pipedrive_token},
         ) as pipedrive,
@@ -282,6 +288,7 @@ async def crm_on(
             services=services,
             http=http,
             receiver=receiver,
+            to_pipedrive=to_pipedrive,
             app=app,
         )
         if parts.api is None:

@@ -34,6 +34,7 @@ _ATTEMPTS_MAX = 3
 _BACKOFF_S = 1.0
 _BACKOFF_MAX_S = 60.0
 _NEVER_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
+_CUT = (httpx.RemoteProtocolError, httpx.ReadError, httpx.WriteError)
 _PAUSE = "pause"
 
 Sleep = Callable[[float], Awaitable[None]]
@@ -47,7 +48,11 @@ class PipedriveAway(Unavailable):
 
 
 class NotAsked(PipedriveAway):
-    """No call was made, and none would have been whatever it was about. It costs nothing to try again."""
+    """No call got there, and none would have, whatever it was about. It costs nothing to try again."""
+
+
+class ConnectionCut(PipedriveAway):
+    """The connection ended before the answer, as one does that was idle for just as long as servers wait."""
 
 
 class BudgetSpent(NotAsked):
@@ -120,17 +125,29 @@ class Gate:
     async def send(self, call: Call) -> Answer:
         """Send a call and return its answer: `ok`, `not_found`, `forbidden` or `refused`.
 
-        Raises PipedriveAway for everything else. All our calls may be repeated: what is written is
+        Raises PipedriveAway for everything else. All our calls but POST may be repeated: what is written is
         absolute. Too fast is waited out, a few times; then it can only be the day's budget.
         """
         for _ in range(_ATTEMPTS_MAX):
-            answer = await self._attempt(call)
+            answer = await self._attempt_anew(call)
             if answer.kind != "burst":
                 return await self._judged(call, answer)
             wait_s = answer.wait_s * random.uniform(1.0, 1.25)  # noqa: S311 - spreads retries
             self._held_until_s = max(self._held_until_s, self._clock.monotonic_s() + wait_s)
         await self._stop("429 again and again, as when the day's budget is used up", self._midnight())
         raise PipedriveAway(self.pause)
+
+    async def _attempt_anew(self, call: Call) -> Answer:
+        """Make an attempt, and another one if its connection was cut: once says nothing of Pipedrive."""
+        is_last = call.method == "POST"
+        while True:
+            try:
+                return await self._attempt(call)
+            except ConnectionCut:
+                if is_last:
+                    self._failed()
+                    raise
+                is_last = True
 
     async def _attempt(self, call: Call) -> Answer:
         async with self._turn:
@@ -145,10 +162,14 @@ class Gate:
             )
         except httpx.HTTPError as error:
             CRM_CALLS.labels(answer="none").inc()
+            says = f"Pipedrive does not answer ({type(error).__name__})"
+            if isinstance(error, _CUT):
+                raise ConnectionCut(says) from None
             self._failed()
             if isinstance(error, _NEVER_SENT):
                 await self._cursors.refund(day, call.cost)
-            raise PipedriveAway(f"Pipedrive does not answer ({type(error).__name__})") from None
+                raise NotAsked(says) from None
+            raise PipedriveAway(says) from None
         self._learn(response.headers)
         answer = read_answer(response.status_code, response.headers, _json(response))
         CRM_CALLS.labels(answer=answer.kind).inc()
